@@ -1,0 +1,1 @@
+"""The ASP toolkit: build, test and operate MongoDB Atlas Stream Processing."""

@@ -1,0 +1,1 @@
+"""One module per system or package that is talked to."""

@@ -1,0 +1,1 @@
+"""The engine: runs a plan over sources, windows and sinks."""

@@ -1,0 +1,1 @@
+"""Frozen data shapes without I/O."""

@@ -1,0 +1,1 @@
+"""The operations: one module per noun, one public function per verb, one CLI script each."""

@@ -1,0 +1,1 @@
+"""Pure knowledge of pipelines: parse, check, plan."""

@@ -1,0 +1,1 @@
+"""The local instance: wire protocol endpoint, commands, supervisor."""

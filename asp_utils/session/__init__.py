@@ -1,0 +1,1 @@
+"""Sessions: numbered configs, run records, the audit chain, secrets."""

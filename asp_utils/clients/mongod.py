@@ -84,9 +84,7 @@ class Mongod:
         return f"mongodb://127.0.0.1:{self.port}/?replicaSet={_REPLICA_SET}&directConnection=true"
 
     @classmethod
-    def start(
-        cls, folder: Path, *, port: int | None = None, timeout_s: float = 30.0
-    ) -> Mongod:
+    def start(cls, folder: Path, *, port: int | None = None, timeout_s: float = 30.0) -> Mongod:
         """Start a mongod with its files in `folder` and wait until it is a writable primary.
 
         It ends with the calling process, and listens on loopback only.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.errors import InvalidBSON
 
 from asp_utils.errors import UnexpectedReply, Unreachable
 
@@ -38,6 +39,7 @@ DOCUMENTS: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
 """How documents are decoded everywhere: plain dicts, naive UTC dates, dates out of range kept."""
 
 _INT: Final = struct.Struct("<i")
+_MALFORMED: Final = (struct.error, IndexError, ValueError, RecursionError, InvalidBSON)
 _BODY_PREFIX: Final = struct.pack("<IB", 0, 0)
 
 
@@ -56,8 +58,15 @@ def decode_message(payload: bytes) -> tuple[dict[str, Any], int]:
     Raises:
         UnexpectedReply: The bytes are no OP_MSG.
     """
-    flags: int = struct.unpack_from("<I", payload)[0]
-    end = len(payload) - (4 if flags & CHECKSUM_PRESENT else 0)
+    try:
+        flags: int = struct.unpack_from("<I", payload)[0]
+        end = len(payload) - (4 if flags & CHECKSUM_PRESENT else 0)
+        return _decode_sections(payload, end), flags
+    except _MALFORMED as error:
+        raise UnexpectedReply(f"malformed OP_MSG: {error}") from error
+
+
+def _decode_sections(payload: bytes, end: int) -> dict[str, Any]:
     position = 4
     document: dict[str, Any] | None = None
     sequences: dict[str, list[dict[str, Any]]] = {}
@@ -65,19 +74,21 @@ def decode_message(payload: bytes) -> tuple[dict[str, Any], int]:
         kind = payload[position]
         position += 1
         size: int = _INT.unpack_from(payload, position)[0]
+        if not _INT.size < size <= end - position:
+            raise UnexpectedReply(f"OP_MSG section of {size} bytes where {end - position} are left")
         section = payload[position : position + size]
-        if kind == 0:
+        if kind == 0 and document is None:
             document = bson.decode(section, DOCUMENTS)
         elif kind == 1:
-            name_end = section.index(b"\0", 4)
-            name = section[4:name_end].decode()
+            name_end = section.index(b"\0", _INT.size)
+            name = section[_INT.size : name_end].decode()
             sequences[name] = bson.decode_all(section[name_end + 1 :], DOCUMENTS)
         else:
-            raise UnexpectedReply(f"OP_MSG section of unknown kind {kind}")
+            raise UnexpectedReply(f"OP_MSG section of unknown kind or a second body ({kind})")
         position += size
     if document is None:
         raise UnexpectedReply("OP_MSG without a body section")
-    return document | sequences, flags
+    return document | sequences
 
 
 class MongodSocket:
@@ -98,6 +109,12 @@ class MongodSocket:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._request_ids = itertools.count(1)
         self._address = f"{host}:{port}"
+
+    @classmethod
+    def to(cls, uri: str, *, timeout_s: float | None = 60.0) -> MongodSocket:
+        """A connection to the first host of a connection string."""
+        host, _, port = uri.removeprefix("mongodb://").split("/")[0].split(",")[0].rpartition(":")
+        return cls(host, int(port), timeout_s=timeout_s)
 
     def send(self, body: bytes) -> None:
         """Send one encoded command without waiting for its reply."""

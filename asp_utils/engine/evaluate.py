@@ -1,0 +1,315 @@
+"""Run stages on batches of documents: mongod is the expression engine.
+
+A batch is one command without a collection,
+`{aggregate: 1, pipeline: [{$documents: "$$batch"}, ...stages], let: {batch: {$literal: [...]}}}`.
+Several may be in flight on the socket, so that encoding here and evaluating there overlap. One
+document whose expression fails aborts its batch: it is found by halving and reported, the others
+keep their order.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import bson
+from bson.errors import BSONError
+
+from asp_utils.clients.op_msg import DOCUMENTS, MAX_DOCUMENT_BYTES, MongodSocket
+from asp_utils.errors import UnexpectedReply
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    Document = dict[str, Any]
+
+MAX_BATCH_BYTES: Final = MAX_DOCUMENT_BYTES - 64 * 1024
+"""Room for the command around the batch."""
+_ALL: Final = 2**31 - 1
+_SCRATCH: Final = "scratch"
+NOT_BSON: Final = (BSONError, OverflowError, UnicodeEncodeError, RecursionError)
+"""What `bson.encode` raises for a document that is no BSON document."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of stages that mongod evaluates in one command."""
+
+    stages: tuple[Document, ...]
+    operator_names: tuple[str, ...]
+    """One per stage, for dead letters."""
+    partial: bool = False
+    """The run ends in the first half of a split `$group`."""
+
+    def prefix(self, count: int) -> Run:
+        """The first `count` stages as a run of their own."""
+        return Run(self.stages[:count], self.operator_names[:count])
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A document that could not be evaluated."""
+
+    document: Document
+    """As it entered the failing stage."""
+    reason: str
+    operator_name: str
+    index: int
+    """Its place in the batch that was given."""
+
+
+@dataclass
+class Outcome:
+    """What came of a batch."""
+
+    documents: list[Document] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+
+@dataclass
+class Ticket:
+    """A batch in flight."""
+
+    run: Run
+    documents: Sequence[Document]
+    variables: Mapping[str, Any] | None
+    reply: bytes | None = None
+    problem: str = ""
+    """Why the batch was not sent as one; it is evaluated in parts when it is collected."""
+
+    @property
+    def passes(self) -> bool:
+        """Whether there is nothing to evaluate."""
+        return not self.run.stages or not self.documents
+
+
+class Evaluator:
+    """Evaluates runs of stages in one mongod; not thread-safe.
+
+    Args:
+        link: A connection of its own.
+        database: Where commands run; holds the scratch collection for what exceeds a message.
+        name: Tells the scratch collections of several evaluators apart.
+    """
+
+    def __init__(self, link: MongodSocket, database: str, name: str = "engine") -> None:
+        self._link = link
+        self._database = database
+        self._scratch = f"{_SCRATCH}_{name}"
+        self._in_flight: deque[Ticket] = deque()
+
+    def submit(
+        self, run: Run, documents: Sequence[Document], variables: Mapping[str, Any] | None = None
+    ) -> Ticket:
+        """Send a batch without waiting for its result."""
+        ticket = Ticket(run, documents, variables)
+        try:
+            command = self._command(run, documents, variables)
+        except NOT_BSON as error:
+            ticket.problem = f"the document cannot be stored as BSON: {error}"
+            return ticket
+        if ticket.passes:
+            return ticket
+        if len(command) > MAX_BATCH_BYTES:
+            ticket.problem = "too large"
+            return ticket
+        self._link.send(command)
+        self._in_flight.append(ticket)
+        return ticket
+
+    def collect(self, ticket: Ticket) -> Outcome:
+        """Wait for a batch and give its documents, and those that failed."""
+        if ticket.problem:
+            outcome = self._in_parts(ticket)
+        elif ticket.passes:
+            outcome = Outcome(list(ticket.documents))
+        else:
+            while ticket.reply is None:
+                self._in_flight.popleft().reply = self._link.receive()
+            reply = bson.decode(ticket.reply, DOCUMENTS)
+            if reply["ok"]:
+                outcome = Outcome(self._all_of(reply["cursor"]))
+            else:
+                outcome = self._halved(ticket, _reason(reply))
+        return outcome
+
+    def evaluate(
+        self, run: Run, documents: Sequence[Document], variables: Mapping[str, Any] | None = None
+    ) -> Outcome:
+        """Run stages on a batch and wait for the result."""
+        return self.collect(self.submit(run, documents, variables))
+
+    def evaluate_whole(
+        self, run: Run, documents: Sequence[Document], variables: Mapping[str, Any] | None = None
+    ) -> list[Document]:
+        """Run stages that must see all documents at once (`$sort`, `$group`), however many.
+
+        Raises:
+            UnexpectedReply: mongod refused; the message is mongod's.
+        """
+        command = self._command(run, documents, variables)
+        if len(command) <= MAX_BATCH_BYTES:
+            self._link.send(command)
+            reply = self._next_reply()
+        else:
+            reply = self._from_scratch(run, documents, variables)
+        if not reply["ok"]:
+            raise UnexpectedReply(_reason(reply), details={"code": reply.get("code")})
+        return self._all_of(reply["cursor"])
+
+    def supports_partial_groups(self) -> bool:
+        """Whether this mongod divides a `$group` on request (probed, as it is internal)."""
+        probe = Run(({"$group": {"_id": "$k", "n": {"$sum": "$v"}}},), ("probe",), partial=True)
+        merge = Run(
+            ({"$group": {"_id": "$_id", "n": {"$sum": "$n"}, "$doingMerge": True}},), ("probe",)
+        )
+        try:
+            halves = [self.evaluate_whole(probe, [{"k": 1, "v": v}])[0] for v in (2, 3)]
+            return self.evaluate_whole(merge, halves) == [{"_id": 1, "n": 5}]
+        except UnexpectedReply:
+            return False
+
+    def _command(
+        self, run: Run, documents: Sequence[Document], variables: Mapping[str, Any] | None
+    ) -> bytes:
+        given = {name: {"$literal": value} for name, value in (variables or {}).items()}
+        return bson.encode(
+            {
+                "aggregate": 1,
+                "pipeline": [{"$documents": "$$batch"}, *run.stages],
+                "let": {**given, "batch": {"$literal": documents}},
+                **self._options(run),
+            }
+        )
+
+    def _options(self, run: Run) -> dict[str, Any]:
+        flags = {"needsMerge": True, "fromMongos": True} if run.partial else {}
+        return {"cursor": {"batchSize": _ALL}, **flags, "$db": self._database}
+
+    def _next_reply(self) -> dict[str, Any]:
+        """The reply to the command just sent; those of batches in flight come before it."""
+        while self._in_flight:
+            self._in_flight.popleft().reply = self._link.receive()
+        return bson.decode(self._link.receive(), DOCUMENTS)
+
+    def _all_of(self, cursor: dict[str, Any]) -> list[Document]:
+        """All documents of a reply; more than 16 MB of them come in further replies."""
+        documents: list[Document] = cursor["firstBatch"]
+        while cursor["id"]:
+            collection = cursor["ns"].split(".", 1)[1]
+            more = {"getMore": bson.Int64(cursor["id"]), "collection": collection}
+            self._link.send(bson.encode({**more, "$db": self._database}))
+            reply = self._next_reply()
+            if not reply["ok"]:
+                raise UnexpectedReply(_reason(reply))
+            cursor = reply["cursor"]
+            documents += cursor["nextBatch"]
+        return documents
+
+    def _in_parts(self, ticket: Ticket) -> Outcome:
+        """A batch that could not be sent as one: too large, or not all of it is BSON."""
+        if len(ticket.documents) > 1:
+            return self._halved(ticket, ticket.problem)
+        if ticket.problem != "too large":
+            return Outcome(failures=[self._failure(ticket, ticket.problem)])
+        reply = self._from_scratch(ticket.run, ticket.documents, ticket.variables)
+        if not reply["ok"]:
+            return Outcome(failures=[self._failure(ticket, _reason(reply))])
+        return Outcome(self._all_of(reply["cursor"]))
+
+    def _halved(self, ticket: Ticket, reason: str) -> Outcome:
+        """Evaluate the halves of a batch that failed, down to the documents at fault."""
+        count = len(ticket.documents)
+        if count == 1:
+            return Outcome(failures=[self._blamed(ticket, reason)])
+        outcome = Outcome()
+        for start, end in ((0, count // 2), (count // 2, count)):
+            part = self.evaluate(ticket.run, ticket.documents[start:end], ticket.variables)
+            outcome.documents += part.documents
+            outcome.failures += [
+                Failure(f.document, f.reason, f.operator_name, f.index + start)
+                for f in part.failures
+            ]
+        return outcome
+
+    def _blamed(self, ticket: Ticket, reason: str) -> Failure:
+        """Which stage of the run one document fails in, and what entered that stage."""
+        entering: Document = ticket.documents[0]
+        for count in range(1, len(ticket.run.stages)):
+            command = self._command(ticket.run.prefix(count), ticket.documents, ticket.variables)
+            self._link.send(command)
+            reply = self._next_reply()
+            if not reply["ok"]:
+                return Failure(entering, reason, ticket.run.operator_names[count - 1], 0)
+            entering = next(iter(reply["cursor"]["firstBatch"]), entering)
+        return Failure(entering, reason, ticket.run.operator_names[-1], 0)
+
+    def _failure(self, ticket: Ticket, reason: str) -> Failure:
+        return Failure(ticket.documents[0], reason, ticket.run.operator_names[0], 0)
+
+    def _from_scratch(
+        self, run: Run, documents: Sequence[Document], variables: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
+        """Run stages over a collection: for more documents than one message holds."""
+        self._ask({"drop": self._scratch})
+        for part in _by_size([{"_id": i, "d": d} for i, d in enumerate(documents)]):
+            reply = self._ask({"insert": self._scratch, "documents": part})
+            if not reply["ok"] or reply.get("writeErrors"):
+                return {"ok": 0, "errmsg": f"the document is too large: {reply}"[:500]}
+        opening = [{"$sort": {"_id": 1}}, {"$replaceRoot": {"newRoot": "$d"}}]
+        given = {name: {"$literal": value} for name, value in (variables or {}).items()}
+        return self._ask(
+            {
+                "aggregate": self._scratch,
+                "pipeline": [*opening, *run.stages],
+                "let": given,
+                "allowDiskUse": True,
+                **self._options(run),
+            }
+        )
+
+    def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
+        try:
+            body = bson.encode({**command, "$db": self._database})
+        except NOT_BSON as error:
+            return {"ok": 0, "errmsg": str(error)}
+        self._link.send(body)
+        return self._next_reply()
+
+
+def _reason(reply: dict[str, Any]) -> str:
+    """Mongod's message without the frame that says only where in mongod it arose."""
+    message: str = reply["errmsg"]
+    return message.rsplit(" :: caused by :: ", 1)[-1]
+
+
+def documents_bytes(documents: Sequence[Document]) -> int:
+    """The BSON size of documents; those that are no BSON documents count nothing."""
+    try:
+        array_bytes = len(bson.encode({"": documents}))
+    except NOT_BSON:
+        if len(documents) == 1:
+            return 0
+        return sum(documents_bytes([document]) for document in documents)
+    # An array element adds its type byte, its index as text and a zero byte.
+    count, digits, floor, width = len(documents), 0, 0, 1
+    while floor < count:
+        ceiling = min(count, 10**width)
+        digits += width * (ceiling - floor)
+        floor, width = ceiling, width + 1
+    return array_bytes - 12 - digits - 2 * count
+
+
+def _by_size(documents: list[Document]) -> list[list[Document]]:
+    """Documents in lists that fit one message each, order kept."""
+    parts: list[list[Document]] = [[]]
+    size = 0
+    for document in documents:
+        bytes_here = len(bson.encode(document))
+        if parts[-1] and size + bytes_here > MAX_BATCH_BYTES:
+            parts.append([])
+            size = 0
+        parts[-1].append(document)
+        size += bytes_here
+    return parts

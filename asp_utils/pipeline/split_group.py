@@ -1,0 +1,81 @@
+"""Divide a `$group` into a half that runs on every batch and a half that runs when a window closes.
+
+With `needsMerge` mongod answers partial accumulator states, and `$doingMerge` combines them: its
+own protocol between shards. So an open window holds one partial state per group and batch instead
+of all its documents. Combining with both flags gives partial states again (compaction). The
+protocol is internal to mongod: the engine probes it at start and keeps documents where it is
+refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from asp_utils.pipeline.rewrite import WINDOW_FIELD
+
+_PLAIN: Final = frozenset(
+    [
+        "$sum",
+        "$avg",
+        "$min",
+        "$max",
+        "$first",
+        "$last",
+        "$push",
+        "$addToSet",
+        "$stdDevPop",
+        "$stdDevSamp",
+        "$mergeObjects",
+    ]
+)
+_N_INPUT: Final = frozenset({"$firstN", "$lastN", "$maxN", "$minN"})
+_TOP: Final = frozenset({"$top", "$bottom", "$topN", "$bottomN"})
+
+
+@dataclass(frozen=True)
+class SplitGroup:
+    """The two halves of one `$group`."""
+
+    partial: dict[str, Any]
+    """Runs on a batch; its `_id` is `{w: window start, k: group key}`."""
+    merge: dict[str, Any]
+    """Runs on the partial documents of one window, whose `_id` is the group key again."""
+
+
+def split_group(options: Any) -> SplitGroup | None:
+    """The halves of a `$group`, or None for one that must see all documents at once.
+
+    `$accumulator`, and accumulators whose `n` is computed from the group key, are not divided.
+    """
+    if not isinstance(options, dict) or "_id" not in options:
+        return None
+    partial: dict[str, Any] = {"_id": {"w": f"${WINDOW_FIELD}", "k": options["_id"]}}
+    merge: dict[str, Any] = {"_id": "$_id"}
+    for field, accumulator in options.items():
+        if field == "_id":
+            continue
+        merging = _merging(field, accumulator)
+        if merging is None:
+            return None
+        partial[field] = accumulator
+        merge[field] = merging
+    return SplitGroup({"$group": partial}, {"$group": {**merge, "$doingMerge": True}})
+
+
+def _merging(field: str, accumulator: Any) -> dict[str, Any] | None:
+    if not isinstance(accumulator, dict) or len(accumulator) != 1:
+        return None
+    name, argument = next(iter(accumulator.items()))
+    value = f"${field}"
+    if name == "$count":
+        return {"$sum": value}
+    if name in _PLAIN:
+        return {name: value}
+    if not isinstance(argument, dict) or not isinstance(argument.get("n", 1), int):
+        return None
+    if name in _N_INPUT:
+        return {name: {**argument, "input": value}}
+    if name in _TOP:
+        return {name: {**argument, "output": value}}
+    return None

@@ -71,6 +71,20 @@ def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
+def pid_on(folder: Path) -> int | None:
+    """The pid of the mongod that runs on the files in `folder`; None when none does.
+
+    mongod writes its pid into its lock file; that it is this mongod is seen by its command line.
+    """
+    data = folder / "data"
+    try:
+        pid = int((data / "mongod.lock").read_text().strip() or 0)
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        return None
+    return pid if str(data).encode() in command else None
+
+
 @dataclass(frozen=True)
 class Mongod:
     """A running mongod that this process started."""

@@ -1,0 +1,120 @@
+"""Documents that the local instance keeps in its mongod, through pymongo's asyncio client."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from bson.errors import BSONError
+from pymongo import AsyncMongoClient
+from pymongo.errors import (
+    ConnectionFailure,
+    DuplicateKeyError,
+    InvalidURI,
+    OperationFailure,
+    PyMongoError,
+)
+
+from asp_utils.clients.op_msg import DOCUMENTS
+from asp_utils.errors import Conflict, EnvironmentMissing, UnexpectedReply, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_SELECTION_TIMEOUT_MS: Final = 5_000
+
+
+class MetadataStore:
+    """One database of one mongod.
+
+    Every method raises `Unreachable` when the server does not answer and `UnexpectedReply` (with
+    the server's `code` and `codeName` in its details) when it refuses.
+    """
+
+    def __init__(self, uri: str, database: str) -> None:
+        with _translated():
+            self._client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
+                uri, serverSelectionTimeoutMS=_SELECTION_TIMEOUT_MS, appname="asp-local"
+            )
+        self._database = self._client.get_database(database, codec_options=DOCUMENTS)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._client.close()
+
+    async def ensure_unique(self, collection: str, field: str) -> None:
+        """Make `field` unique in `collection`."""
+        with _translated():
+            await self._database[collection].create_index(field, unique=True)
+
+    async def find(
+        self, collection: str, criteria: Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """The documents that fit, in the order of their `_id`."""
+        with _translated():
+            return await self._database[collection].find(criteria or {}).sort("_id").to_list()
+
+    async def find_one(self, collection: str, criteria: Mapping[str, Any]) -> dict[str, Any] | None:
+        """One document that fits, if there is one."""
+        with _translated():
+            return await self._database[collection].find_one(criteria)
+
+    async def insert(self, collection: str, document: Mapping[str, Any]) -> None:
+        """Add a document.
+
+        Raises:
+            Conflict: One with the same `_id` or unique field exists.
+        """
+        with _translated():
+            await self._database[collection].insert_one(dict(document))
+
+    async def put(self, collection: str, document: Mapping[str, Any]) -> None:
+        """Add a document, or replace the one with the same `_id`."""
+        with _translated():
+            criteria = {"_id": document["_id"]}
+            await self._database[collection].replace_one(criteria, dict(document), upsert=True)
+
+    async def replace(self, collection: str, document: Mapping[str, Any]) -> None:
+        """Replace the document with the same `_id`, if there still is one.
+
+        Raises:
+            Conflict: Another document has the same unique field.
+        """
+        with _translated():
+            criteria = {"_id": document["_id"]}
+            await self._database[collection].replace_one(criteria, dict(document))
+
+    async def delete(self, collection: str, criteria: Mapping[str, Any]) -> int:
+        """Delete every document that fits; how many there were."""
+        with _translated():
+            return (await self._database[collection].delete_many(criteria)).deleted_count
+
+    async def select(
+        self, documents: Sequence[Mapping[str, Any]], criteria: Mapping[str, Any]
+    ) -> list[dict[str, Any]]:
+        """Those of the given documents that fit a find filter, as mongod itself judges it."""
+        pipeline: list[Mapping[str, Any]] = [{"$documents": "$$given"}, {"$match": criteria}]
+        given = {"given": {"$literal": list(documents)}}
+        with _translated():
+            cursor = await self._database.aggregate(pipeline, let=given)
+            return await cursor.to_list()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn pymongo's exceptions into ours."""
+    try:
+        yield
+    except DuplicateKeyError as error:
+        raise Conflict(f"it exists already: {error.details}") from error
+    except OperationFailure as error:
+        reply = error.details or {}
+        details = {"code": error.code, "codeName": reply.get("codeName")}
+        raise UnexpectedReply(reply.get("errmsg") or str(error), details=details) from error
+    except ConnectionFailure as error:
+        hint = "see the log of the local instance; cli_local_start.py starts it again"
+        raise Unreachable(f"the metadata mongod does not answer: {error}", hint=hint) from error
+    except InvalidURI as error:
+        raise EnvironmentMissing(f"no usable mongod URI: {error}") from error
+    except (PyMongoError, BSONError) as error:
+        raise UnexpectedReply(f"mongod: {error}") from error

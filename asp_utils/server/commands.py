@@ -1,0 +1,58 @@
+"""Every command of a workspace's stream endpoint, and the way to its handler.
+
+Source: asp-reference.md 1.3.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from asp_utils.server.arguments import ARRAY, read_arguments
+from asp_utils.server.changes import CHANGING_COMMANDS
+from asp_utils.server.queries import QUERY_COMMANDS
+from asp_utils.server.replies import CommandFailure
+from asp_utils.server.sampling import SAMPLING_COMMANDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from asp_utils.server.framing import Request
+    from asp_utils.server.local_workspace import Handler, LocalWorkspace
+    from asp_utils.server.wire import Caller
+
+
+async def answer_command(
+    workspace: LocalWorkspace, caller: Caller, request: Request
+) -> dict[str, Any]:
+    """The reply to a command of an authenticated caller.
+
+    Raises:
+        CommandFailure: CommandNotFound, Unauthorized on another database, or its own refusal.
+    """
+    handler = COMMANDS.get(request.name)
+    if handler is None:
+        raise CommandFailure("CommandNotFound", f"no such command: '{request.name}'")
+    if request.command.get("$db") != "admin":
+        raise CommandFailure(
+            "Unauthorized", f"{request.name} may only be run against the admin database."
+        )
+    return {**await handler(workspace, caller, request.command), "ok": 1.0}
+
+
+async def _upsert_connections(
+    workspace: LocalWorkspace, _caller: Caller, command: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Add or replace connections; the local instance's own, as Atlas has its Admin API for it."""
+    name, definitions = next(iter(command.items()))
+    read_arguments(command, {})
+    await workspace.connections.upsert(ARRAY.take(name, definitions))
+    return {}
+
+
+COMMANDS: Final[dict[str, Handler]] = {
+    **CHANGING_COMMANDS,
+    **SAMPLING_COMMANDS,
+    **QUERY_COMMANDS,
+    "localUpsertConnections": _upsert_connections,
+}
+"""Command name to handler."""

@@ -1,0 +1,195 @@
+"""Start, stop and find the local instance of a folder, from any process.
+
+The daemon holds a lock on a file of the folder as long as it lives, however it ends. Who wants to
+start an instance takes that lock and hands it to the daemon: so two starts at once give one
+instance. `instance.json` exists while the daemon answers.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from asp_utils.errors import ConfigInvalid, EnvironmentMissing, PipelineInvalid, TimedOut
+from asp_utils.server.instance_folder import InstanceFolder, InstanceState
+from asp_utils.server.owned_process import OwnedProcess
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["DAEMON", "LOCK_DESCRIPTOR", "InstanceState", "start", "status", "stop"]
+
+DAEMON: Final = (sys.executable, "-P", "-m", "asp_utils.instance")
+"""The daemon's command line; `--folder` and `--lock-descriptor` are added."""
+LOCK_DESCRIPTOR: Final = 3
+"""The file descriptor at which the daemon finds the lock."""
+
+_POLL_S: Final = 0.02
+_LOG_TAIL_LINES: Final = 3
+_STOP_S: Final = 60.0
+
+Connections = Sequence[Mapping[str, Any]]
+
+
+def start(
+    folder: Path,
+    *,
+    connections: Connections = (),
+    timeout_s: float = 60.0,
+    daemon: Sequence[str] = DAEMON,
+) -> InstanceState:
+    """Start the local instance of `folder`, or find it running; return when it answers.
+
+    Args:
+        folder: Holds everything the instance keeps; created when it is missing.
+        connections: Cluster connections to add or replace, `{name, type: "Cluster", uri}`.
+        timeout_s: How long to wait until it answers.
+        daemon: The daemon's command line.
+
+    Raises:
+        EnvironmentMissing: It did not start; the message ends with its log.
+        TimedOut: It did not answer in time.
+        ConfigInvalid: A connection is wrong; the instance runs, no connection was added.
+    """
+    place = InstanceFolder(folder.resolve())
+    place.create()
+    state = _start_or_join(place, daemon, time.monotonic() + timeout_s)
+    if connections:
+        _upsert_connections(state, connections)
+    return state
+
+
+def status(folder: Path) -> InstanceState | None:
+    """The local instance of `folder` if it answers, else None."""
+    place = InstanceFolder(folder.resolve())
+    state = place.read_state()
+    if state is None or not place.is_locked():
+        return None
+    process = state.process("instance")
+    return state if process is not None and process.is_alive() else None
+
+
+def stop(folder: Path, timeout_s: float = _STOP_S) -> bool:
+    """Stop the local instance of `folder`; False when it did not run.
+
+    Processors that run write a checkpoint and are started again by the next start.
+    """
+    place = InstanceFolder(folder.resolve())
+    state = place.read_state()
+    daemon = state.process("instance") if state is not None and place.is_locked() else None
+    if daemon is None or not daemon.is_alive():
+        return False
+    daemon.end(timeout_s)
+    with suppress(ChildProcessError):
+        os.waitpid(daemon.pid, 0)
+    return True
+
+
+def _start_or_join(
+    place: InstanceFolder, daemon: Sequence[str], deadline_s: float
+) -> InstanceState:
+    while time.monotonic() < deadline_s:
+        lock = place.try_lock()
+        if lock is None:
+            state = _wait_for_other(place, deadline_s)
+            if state is not None:
+                return state
+            continue
+        try:
+            log_start = place.begin_log()
+            pid = _spawn(place, daemon, lock)
+        finally:
+            os.close(lock)
+        return _wait_for_own(place, pid, log_start, deadline_s)
+    raise _late(place)
+
+
+def _spawn(place: InstanceFolder, daemon: Sequence[str], lock: int) -> int:
+    """Start the daemon in a session of its own, with the lock; its pid."""
+    command = [*daemon, "--folder", str(place.path), "--lock-descriptor", str(LOCK_DESCRIPTOR)]
+    log_flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    # posix_spawn, as subprocess.Popen complains about children that outlive it.
+    return os.posix_spawn(
+        command[0],
+        command,
+        os.environ,
+        file_actions=[
+            (os.POSIX_SPAWN_DUP2, lock, LOCK_DESCRIPTOR),
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(place.log_path), log_flags, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
+
+
+def _wait_for_own(
+    place: InstanceFolder, pid: int, log_start: int, deadline_s: float
+) -> InstanceState:
+    """Wait until the daemon that was just started answers; say why if it ends instead."""
+    while time.monotonic() < deadline_s:
+        ended, wait_status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            code = os.waitstatus_to_exitcode(wait_status)
+            raise EnvironmentMissing(
+                f"the local instance did not start (exit code {code}): "
+                f"{_log_tail(place, log_start)}",
+                hint=f"read {place.log_path}",
+            )
+        state = place.read_state()
+        if state is not None and state.supervisor_pid == pid:
+            return state
+        time.sleep(_POLL_S)
+    process = OwnedProcess.find(pid)
+    if process is not None:
+        process.end(_STOP_S)
+    with suppress(ChildProcessError):
+        os.waitpid(pid, 0)
+    raise _late(place)
+
+
+def _wait_for_other(place: InstanceFolder, deadline_s: float) -> InstanceState | None:
+    """Wait until the daemon that holds the lock answers; None when it lets go of the lock."""
+    while time.monotonic() < deadline_s:
+        state = status(place.path)
+        if state is not None:
+            return state
+        if not place.is_locked():
+            return None
+        time.sleep(_POLL_S)
+    raise _late(place)
+
+
+def _late(place: InstanceFolder) -> TimedOut:
+    return TimedOut(
+        f"the local instance did not answer in time: {_log_tail(place, 0)}",
+        hint=f"read {place.log_path}; give it more time with timeout_s",
+    )
+
+
+def _log_tail(place: InstanceFolder, start: int) -> str:
+    """The last lines that the daemon wrote after byte `start` of its log."""
+    try:
+        written = place.log_path.read_bytes()[start:]
+    except FileNotFoundError:
+        return "it wrote no log"
+    lines = [line for line in written.decode(errors="replace").splitlines() if line.strip()]
+    return " | ".join(lines[-_LOG_TAIL_LINES:]) or "its log is empty"
+
+
+def _upsert_connections(state: InstanceState, connections: Connections) -> None:
+    # Imported here: pymongo takes 100 ms, and a start without connections needs none of it.
+    from asp_utils.clients.stream_endpoint import StreamEndpoint
+
+    endpoint = StreamEndpoint(
+        state.stream_processor_url, state.connection_user, state.connection_password
+    )
+    with endpoint:
+        try:
+            endpoint.command({"localUpsertConnections": [dict(each) for each in connections]})
+        except PipelineInvalid as error:
+            raise ConfigInvalid("config", error.faults) from error

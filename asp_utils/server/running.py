@@ -1,0 +1,222 @@
+"""Keeps one started processor running: its worker is restarted until somebody ends the run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any
+
+from asp_utils.errors import AspError
+from asp_utils.server.limits import Patience
+from asp_utils.server.outcome import Crashed, Failed, Outcome, Stopped, failure_of_outcome
+from asp_utils.server.processors import STARTED, STOPPED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bson.raw_bson import RawBSONDocument
+
+    from asp_utils.server.launcher import Launcher
+    from asp_utils.server.limits import Limits
+    from asp_utils.server.processors import Processor, ProcessorStore
+    from asp_utils.server.replies import CommandFailure
+    from asp_utils.server.samples import SampleCursor
+    from asp_utils.server.worker import Worker
+
+_log = logging.getLogger(__name__)
+
+
+class Ending(Enum):
+    """Why a run is ended."""
+
+    STOP = auto()
+    """Somebody stopped the processor: checkpoint, then STOPPED."""
+    SUSPEND = auto()
+    """The machine stops: checkpoint, the state stays, so that the next start resumes it."""
+    DISCARD = auto()
+    """The processor is dropped: no checkpoint, nothing is kept."""
+
+
+class ProcessorRun:
+    """One started processor, from start to stop or FAILED, across restarts of its worker.
+
+    While it exists, its `processor` is the authority: nobody else changes the stored one.
+
+    Args:
+        processor: What to run.
+        launcher: Starts the workers.
+        store: Where state changes are kept.
+        limits: Backoff, retries and patience.
+        on_end: Called once when the run is over.
+    """
+
+    def __init__(
+        self,
+        processor: Processor,
+        launcher: Launcher,
+        store: ProcessorStore,
+        limits: Limits,
+        on_end: Callable[[], None],
+    ) -> None:
+        self.processor = processor
+        self.worker: Worker | None = None
+        self.started = asyncio.Event()
+        """Set when the worker runs for the first time."""
+        self._launcher = launcher
+        self._store = store
+        self._limits = limits
+        self._samples: dict[int, SampleCursor] = {}
+        self._ending: Ending | None = None
+        self._end_asked = asyncio.Event()
+        self.task = asyncio.get_running_loop().create_task(self._run())
+        self.task.add_done_callback(lambda _task: on_end())
+
+    async def wait_started(self, timeout_s: float) -> CommandFailure | None:
+        """Wait until the worker runs or the time is over; the failure, if the run is over."""
+        started = asyncio.get_running_loop().create_task(self.started.wait())
+        await asyncio.wait(
+            {self.task, started}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+        )
+        started.cancel()
+        return failure_of_outcome(self.task.result()) if self.task.done() else None
+
+    async def end(self, ending: Ending) -> Outcome:
+        """End the run and wait until the worker is gone and the state is kept."""
+        self._ending = ending
+        self._end_asked.set()
+        return await asyncio.shield(self.task)
+
+    async def stats(self, *, verbose: bool) -> dict[str, Any]:
+        """The counters now, or the last known ones while there is no worker that answers."""
+        worker = self.worker
+        if worker is not None:
+            fresh = await worker.stats(self._limits.stats_s, verbose=verbose)
+            self._note(fresh or worker.last_stats)
+        return self.processor.last_stats
+
+    @property
+    def active(self) -> bool:
+        """Whether a worker runs at this moment."""
+        return self.worker is not None and self.worker.started.is_set()
+
+    def sample(self, number: int, cursor: SampleCursor) -> None:
+        """Send output documents to `cursor`, across restarts, until `unsample`."""
+        self._samples[number] = cursor
+        if self.active and self.worker is not None:
+            self.worker.post({"cmd": "sample", "id": number})
+
+    def unsample(self, number: int) -> None:
+        """Send no more documents to that cursor."""
+        if self._samples.pop(number, None) is not None and self.worker is not None:
+            self.worker.post({"cmd": "unsample", "id": number})
+
+    async def _run(self) -> Outcome:
+        outcome = await self._keep_running()
+        failure = None
+        if self._ending is not Ending.DISCARD:
+            failure = await self._settle(outcome)
+        for cursor in list(self._samples.values()):
+            cursor.end(failure)
+        return outcome
+
+    async def _keep_running(self) -> Outcome:
+        """Run workers one after another; the outcome of the last."""
+        loop, patience = asyncio.get_running_loop(), Patience(self._limits)
+        while True:
+            began_s = loop.time()
+            outcome = await self._run_worker()
+            patience.ran(loop.time() - began_s)
+            delay_s = self._delay_after(outcome, patience)
+            if self._ending is not None or delay_s is None:
+                return outcome
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._end_asked.wait(), delay_s)
+            if self._ending is not None:
+                return Stopped(self.processor.last_stats)
+
+    def _delay_after(self, outcome: Outcome, patience: Patience) -> float | None:
+        """Seconds until the next worker; None when there is to be none."""
+        name = self.processor.name
+        match outcome:
+            case Crashed(reason):
+                self.processor.restart_count += 1
+                delay_s = patience.after_crash()
+                _log.warning("%s: %s; again in %.1f s", name, reason, delay_s)
+                return delay_s
+            case Failed(retryable=True):
+                _log.warning("%s failed, retryable: %s", name, outcome.message)
+                return patience.after_failure()
+            case _:
+                return None
+
+    async def _run_worker(self) -> Outcome:
+        """Run one worker until it ends, or is ended because the run is."""
+        handlers = {"sample": self._on_sample}
+        try:
+            resume = await self._store.has_checkpoint(self.processor.id)
+            worker = await self._launcher.launch(
+                self.processor, handlers, mode="run", resume=resume
+            )
+        except (OSError, AspError) as error:
+            return Crashed(f"no worker could be started: {error}")
+        self.worker = worker
+        watching = asyncio.get_running_loop().create_task(self._watch(worker))
+        asked = asyncio.get_running_loop().create_task(self._end_asked.wait())
+        try:
+            await asyncio.wait({worker.ended, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if self._ending is Ending.DISCARD:
+                return await worker.kill()
+            if self._ending is not None:
+                return await worker.stop(self._limits.stop_s)
+            return await worker.ended
+        finally:
+            watching.cancel()
+            asked.cancel()
+            self._note(worker.last_stats)
+            self.worker = None
+
+    async def _watch(self, worker: Worker) -> None:
+        """Note when the worker has started, then ask it for counters; kill one that hangs."""
+        await worker.started.wait()
+        await self._on_started(worker)
+        while True:
+            if await worker.stats(self._limits.hung_s) is None and not worker.ended.done():
+                _log.warning("%s: the worker hangs; killed", self.processor.name)
+                await worker.kill()
+            self._note(worker.last_stats)
+            await asyncio.sleep(self._limits.heartbeat_s)
+
+    async def _on_started(self, worker: Worker) -> None:
+        if self.processor.state != STARTED:
+            self.processor.enter(STARTED)
+            with suppress(AspError):
+                await self._store.save(self.processor)
+        self.started.set()
+        for number in self._samples:
+            worker.post({"cmd": "sample", "id": number})
+
+    async def _on_sample(self, event: RawBSONDocument) -> None:
+        cursor = self._samples.get(event["id"])
+        if cursor is not None:
+            cursor.offer(event["docs"])
+
+    async def _settle(self, outcome: Outcome) -> CommandFailure | None:
+        """Keep the state that the end of the run leaves behind; the failure, if it failed."""
+        failure = None
+        passing = self._ending is Ending.SUSPEND and getattr(outcome, "retryable", False)
+        if isinstance(outcome, Failed) and not passing:
+            self.processor.fail(outcome.message, outcome.code, retryable=outcome.retryable)
+            failure = failure_of_outcome(outcome)
+        elif self._ending is Ending.STOP:
+            self.processor.enter(STOPPED)
+        try:
+            await self._store.save(self.processor)
+        except AspError as error:
+            _log.error("the state of %s could not be kept: %s", self.processor.name, error)
+        return failure
+
+    def _note(self, stats: dict[str, Any]) -> None:
+        if stats:
+            self.processor.last_stats = stats

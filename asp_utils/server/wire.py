@@ -1,0 +1,100 @@
+"""The stream endpoint: a MongoDB wire protocol server on loopback.
+
+It frames messages and carries replies; what a command means is up to the `Answer` it is given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from asp_utils.errors import AspError, UnexpectedReply
+from asp_utils.server.framing import Framer, Request, encode_reply
+from asp_utils.server.replies import CommandFailure, failure_of
+
+if TYPE_CHECKING:
+    from asp_utils.server.scram import Conversation
+
+LOOPBACK: Final = "127.0.0.1"
+_READ_BYTES: Final = 256 * 1024
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Caller:
+    """One connection of a client, and who it has proved to be."""
+
+    connection_id: int
+    address: str
+    user: str | None = None
+    """The authenticated user; None before authentication."""
+    conversation: Conversation | None = field(default=None, repr=False)
+    """The SCRAM exchange under way."""
+
+
+Answer = Callable[[Caller, Request], Awaitable[dict[str, Any]]]
+
+
+class Endpoint:
+    """Accepts connections on 127.0.0.1 and answers their commands, one at a time each."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        self._connection_ids = itertools.count(1)
+        self._reply_ids = itertools.count(1)
+        self._server: asyncio.Server | None = None
+        self._serving: set[asyncio.Task[None]] = set()
+
+    async def open(self, port: int) -> None:
+        """Listen on `port`."""
+        self._server = await asyncio.start_server(self._accept, LOOPBACK, port, backlog=1024)
+
+    async def close(self) -> None:
+        """Stop listening and end every connection."""
+        if self._server is not None:
+            self._server.close()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host, port = writer.get_extra_info("peername") or ("", 0)
+        caller = Caller(next(self._connection_ids), f"{host}:{port}")
+        framer = Framer()
+        try:
+            while chunk := await reader.read(_READ_BYTES):
+                for request in framer.feed(chunk):
+                    reply = await self._reply(caller, request)
+                    if request.wants_reply:
+                        writer.write(encode_reply(request, reply, next(self._reply_ids)))
+                        await writer.drain()
+        except UnexpectedReply as error:
+            _log.warning("connection %d closed: %s", caller.connection_id, error)
+        except (ConnectionError, TimeoutError):
+            pass  # the client went away; nobody is left to tell
+        finally:
+            writer.close()
+
+    async def _reply(self, caller: Caller, request: Request) -> dict[str, Any]:
+        """The reply to one command; a fault of ours is logged and answered as InternalError."""
+        answering = asyncio.ensure_future(self._answer(caller, request))
+        try:
+            await asyncio.wait({answering})
+        finally:
+            answering.cancel()
+        error = answering.exception()
+        if error is None:
+            return answering.result()
+        if not isinstance(error, AspError):
+            _log.error("command %s failed", request.name, exc_info=error)
+            error = CommandFailure("InternalError", f"{request.name}: {error!r}")
+        return failure_of(error).reply()

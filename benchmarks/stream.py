@@ -28,10 +28,11 @@ from asp_utils.engine.clock import SystemClock
 from asp_utils.engine.context import Surroundings
 from asp_utils.engine.evaluate import Evaluator
 from asp_utils.engine.event_time import TimeReader
-from asp_utils.engine.sinks import Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from asp_utils.engine.sinks import Rejected
 
     Document = dict[str, Any]
 
@@ -213,7 +214,7 @@ def mongomock_stateless(source: Path, target: Path) -> None:
     """The same stages in mongomock, batch by batch."""
     import mongomock
 
-    collection = mongomock.MongoClient().db.readings
+    collection: Any = mongomock.MongoClient().db.readings
     with source.open("rb") as lines, target.open("wb") as out:
         while documents := [
             orjson.loads(line) for _, line in zip(range(2000), lines, strict=False)

@@ -14,6 +14,7 @@ from asp_utils.clients.op_msg import MongodSocket
 from asp_utils.engine.catalogue import catalogue
 from asp_utils.engine.evaluate import Evaluator, Run
 from asp_utils.errors import Fault, UnexpectedReply
+from asp_utils.pipeline.catalogue import Probe
 from asp_utils.pipeline.check import check_pipeline, stage_name
 from asp_utils.pipeline.grammar import (
     BAD_VALUE,
@@ -25,7 +26,7 @@ from asp_utils.pipeline.grammar import (
     option_faults,
 )
 from asp_utils.pipeline.plan import PlannedStage, plan_pipeline
-from asp_utils.pipeline.rewrite import METADATA_FIELD, METADATA_VARIABLE, resolve_metadata
+from asp_utils.pipeline.rewrite import METADATA_VARIABLE, resolve_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -151,23 +152,28 @@ def _parser_faults(
 ) -> Iterator[Fault]:
     """Ask mongod about every stage that it will evaluate, one by one."""
     plan = plan_pipeline(pipeline, catalogue(), connections)
-    for stage in plan.before:
-        yield from _parsed(stage, evaluator, f"${METADATA_FIELD}")
-    for stage in (*plan.inner, *plan.after):
-        yield from _parsed(stage, evaluator, f"$${METADATA_VARIABLE}")
-    if "timeField" in plan.source.options:
-        time_field = {"$project": {"t": plan.source.options["timeField"]}}
-        yield from _asked(time_field, f"{plan.source.path}.timeField", evaluator)
+    stages = [plan.source, *plan.before, *plan.inner, *plan.after]
+    for stage in (*stages, plan.sink) if plan.sink else stages:
+        for probe in _probes(stage):
+            yield from _asked(probe, stage.path, evaluator)
 
 
-def _parsed(stage: PlannedStage, evaluator: Evaluator, base: str) -> Iterator[Fault]:
+def _probes(stage: PlannedStage) -> Iterator[Probe]:
+    """What of a stage mongod has to parse."""
     if stage.spec.options is None:
-        yield from _asked(resolve_metadata(stage.stage, base), stage.path, evaluator)
+        yield Probe("", stage.stage)
+    elif stage.spec.probes is not None:
+        yield from stage.spec.probes(stage.options)
+    if stage.spec.role == "source" and "timeField" in stage.options:
+        yield Probe(".timeField", {"$project": {"t": stage.options["timeField"]}})
 
 
-def _asked(stage: Document, path: str, evaluator: Evaluator) -> Iterator[Fault]:
+def _asked(probe: Probe, path: str, evaluator: Evaluator) -> Iterator[Fault]:
+    path += probe.path
+    stage = resolve_metadata(probe.stage, f"$${METADATA_VARIABLE}")
+    variables = {METADATA_VARIABLE: {}, **probe.variables}
     try:
-        evaluator.evaluate_whole(Run((stage,), ("check",)), [], {METADATA_VARIABLE: {}})
+        evaluator.evaluate_whole(Run((stage,), ("check",)), [], variables)
     except UnexpectedReply as error:
         code = error.details.get("code", BAD_VALUE)
         yield Fault(path, error.message, "", code if isinstance(code, int) else TYPE_MISMATCH)

@@ -32,9 +32,11 @@ def iso_ms(text: str) -> int | None:
     if _ISO.fullmatch(text) is None:
         return None
     try:
-        return ms_of(datetime.fromisoformat(text))
+        ms = ms_of(datetime.fromisoformat(text))
     except ValueError:
         return None
+    # Before 1970 mongod rounds fractions of a millisecond up.
+    return ms if ms >= 0 else None
 
 
 class TimeReader:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from asp_utils.pipeline.grammar import Options
 
@@ -53,6 +53,16 @@ ATLAS_STAGES: Final = frozenset(
 
 
 @dataclass(frozen=True)
+class Probe:
+    """Something in a stage's options that only mongod can parse, made into a stage."""
+
+    path: str
+    """Where it stands below the options."""
+    stage: dict[str, Any]
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class StageSpec:
     """One stage, or one kind of a stage that has several (`$source` from Kafka, from documents).
 
@@ -72,6 +82,8 @@ class StageSpec:
     """The connection type that this kind of source or sink needs; None: it takes no connection."""
     marks: frozenset[str] = frozenset()
     """Fields that only this kind has, to tell kinds apart where no connection does."""
+    probes: Callable[[dict[str, Any]], Iterable[Probe]] | None = None
+    """What of the options mongod has to parse before the stage is accepted."""
     build: Any = None
     """What the engine makes of it; its type depends on the role."""
 

@@ -159,7 +159,7 @@ def _unknown_stage(name: str, path: str, catalogue: Catalogue) -> Fault:
         hint = f"it runs here: {', '.join(sorted(catalogue.by_name))}"
         message = f"the local engine does not run {name} yet"
     else:
-        close = difflib.get_close_matches(name, sorted(ATLAS_STAGES), 1, 0.6)
+        close = difflib.get_close_matches(name, sorted(ATLAS_STAGES), 1, 0.7)
         hint = f"did you mean {close[0]}?" if close else ""
         message = f"{name} is no stage of Atlas Stream Processing"
     return Fault(path, message, hint, INVALID_OPTIONS)

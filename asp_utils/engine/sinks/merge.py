@@ -1,27 +1,24 @@
 """`$merge` into a collection of a cluster.
 
-A batch becomes `update` commands, one statement a document, as mongod itself runs a `$merge`: a
-pipeline update with the document as the constant `$$new`. So single documents can be refused
-without touching the others, and writes keep their order.
+A batch becomes `update` commands, one statement a document, the same statements that mongod itself
+makes of a `$merge` (compared in the tests, field order included). So single documents can be
+refused without touching the others, and writes keep their order.
 
 Source: Atlas page "$merge"; asp-reference.md 2.11.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import groupby
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
-import bson
-from bson import ObjectId
-from pydantic import Field
-from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
+from pydantic import Field, model_validator
+from pymongo.errors import OperationFailure, PyMongoError
 
-from asp_utils.engine.evaluate import MAX_BATCH_BYTES, Run
+from asp_utils.engine.evaluate import Run
 from asp_utils.engine.failures import ProcessorFailed
+from asp_utils.engine.merge_writer import MergeWriter, Write
 from asp_utils.engine.sinks import Rejected
-from asp_utils.pipeline.catalogue import StageSpec
+from asp_utils.pipeline.catalogue import Probe, StageSpec
 from asp_utils.pipeline.grammar import Expression, Name, Options, is_expression
 from asp_utils.pipeline.rewrite import (
     METADATA_FIELD,
@@ -31,7 +28,7 @@ from asp_utils.pipeline.rewrite import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from asp_utils.engine.context import Surroundings
 
@@ -39,7 +36,6 @@ if TYPE_CHECKING:
 
 _WHEN_MATCHED: Final = ("merge", "replace", "keepExisting", "delete")
 _WHEN_NOT_MATCHED: Final = ("insert", "discard")
-_STATEMENTS: Final = 10_000
 _UNAUTHORIZED: Final = (13, 18)
 
 
@@ -65,17 +61,11 @@ class MergeOptions(Options):
     when_not_matched: Literal["insert", "discard"] | dict[str, Any] = "insert"
     parallelism: Annotated[int, Field(ge=1, le=64)] = 1
 
-
-@dataclass(frozen=True)
-class _Write:
-    """One document with everything that was computed for it."""
-
-    index: int
-    document: Document
-    target: tuple[str, str]
-    when_matched: str
-    when_not_matched: str
-    let: Document
+    @model_validator(mode="after")
+    def _does_something(self) -> Self:
+        if (self.when_matched, self.when_not_matched) == ("keepExisting", "discard"):
+            raise ValueError("whenMatched keepExisting with whenNotMatched discard writes nothing")
+        return self
 
 
 class MergeSink:
@@ -85,11 +75,13 @@ class MergeSink:
 
     def __init__(self, options: MergeOptions, surroundings: Surroundings) -> None:
         self._options = options
-        self._on = [options.on] if isinstance(options.on, str) else options.on
         self._surroundings = surroundings
-        self._client = surroundings.cluster(options.into.connection_name)
         self._constant = None if self._is_dynamic() else self._constant_fields()
-        self._proven: set[tuple[str, str]] = set()
+        self._writer = MergeWriter(
+            surroundings.cluster(options.into.connection_name),
+            [options.on] if isinstance(options.on, str) else options.on,
+            options.when_matched if isinstance(options.when_matched, list) else None,
+        )
 
     def write(
         self, documents: Sequence[Document], variables: Mapping[str, Any] | None
@@ -101,11 +93,9 @@ class MergeSink:
         """
         writes, rejected = self._resolved(documents, variables)
         try:
-            for target, group in groupby(writes, key=lambda write: write.target):
-                rejected += self._write_to(target, list(group))
+            return rejected + self._writer.write(writes)
         except PyMongoError as error:
             raise _failure(error) from error
-        return rejected
 
     def close(self) -> None:
         """Nothing of its own to release."""
@@ -128,9 +118,9 @@ class MergeSink:
 
     def _resolved(
         self, documents: Sequence[Document], variables: Mapping[str, Any] | None
-    ) -> tuple[list[_Write], list[Rejected]]:
+    ) -> tuple[list[Write], list[Rejected]]:
         if self._constant is not None:
-            writes = [_Write(i, _visible(d), *self._constant) for i, d in enumerate(documents)]
+            writes = [Write(i, _visible(d), *self._constant) for i, d in enumerate(documents)]
             return writes, []
         outcome = self._surroundings.evaluator.evaluate(
             self._computing(after_window=variables is not None), documents, variables
@@ -147,7 +137,7 @@ class MergeSink:
                 continue
             target = (computed["db"], computed["coll"])
             let = computed.get("let", {})
-            writes.append(_Write(index, document, target, computed["wm"], computed["wnm"], let))
+            writes.append(Write(index, document, target, computed["wm"], computed["wnm"], let))
         return writes, rejected
 
     def _computing(self, *, after_window: bool) -> Run:
@@ -168,93 +158,13 @@ class MergeSink:
         stage = resolve_metadata({"$project": {"_id": 0, **fields}}, base)
         return Run((stage,), (self.operator_name,))
 
-    def _write_to(self, target: tuple[str, str], writes: list[_Write]) -> list[Rejected]:
-        if target not in self._proven:
-            self._prove_unique(target)
-            self._proven.add(target)
-        rejected: list[Rejected] = []
-        good: list[tuple[_Write, bool, Document]] = []
-        for write in writes:
-            reason = self._key_fault(write)
-            if reason:
-                rejected.append(Rejected(write.document, reason, write.index))
-            else:
-                good.append((write, write.when_matched == "delete", self._statement(write)))
-        for deletes, run in groupby(good, key=lambda item: item[1]):
-            for part in _by_size(list(run)):
-                rejected += self._send(target, part, deletes=deletes)
-        return rejected
 
-    def _send(
-        self, target: tuple[str, str], part: list[tuple[_Write, bool, Document]], *, deletes: bool
-    ) -> list[Rejected]:
-        verb, field = ("delete", "deletes") if deletes else ("update", "updates")
-        statements = [statement for _, _, statement in part]
-        command = {verb: target[1], field: statements, "ordered": False}
-        try:
-            reply: Mapping[str, Any] = self._client[target[0]].command(command)
-        except BulkWriteError as error:
-            reply = error.details or {}
-        return [
-            Rejected(
-                part[e["index"]][0].document, e.get("errmsg", "refused"), part[e["index"]][0].index
-            )
-            for e in reply.get("writeErrors", [])
-        ]
-
-    def _key_fault(self, write: _Write) -> str:
-        """Why a document has no usable key; documents without `_id` are given one."""
-        for name in self._on:
-            value = _at(write.document, name)
-            if value is None and name == "_id" and "_id" not in write.document:
-                write.document["_id"] = ObjectId()
-            elif value is None:
-                return f"$merge: the 'on' field {name!r} is missing or null"
-            elif isinstance(value, list):
-                return f"$merge: the 'on' field {name!r} is an array"
-        return ""
-
-    def _statement(self, write: _Write) -> Document:
-        """One update or delete statement."""
-        query = {name: {"$eq": _at(write.document, name)} for name in self._on}
-        if write.when_matched == "delete":
-            return {"q": query, "limit": 1}
-        insert = write.when_not_matched == "insert"
-        if write.when_matched == "replace":
-            return {"q": query, "u": write.document, "upsert": insert}
-        return {
-            "q": query,
-            "u": self._update(write.when_matched),
-            "c": {"new": write.document, **write.let},
-            "upsert": insert,
-            **({"upsertSupplied": True} if insert else {}),
-        }
-
-    def _update(self, when_matched: str) -> list[Document]:
-        if when_matched == "pipeline":
-            stages: Any = self._options.when_matched
-            return list(stages)
-        if when_matched == "keepExisting":
-            # An update that changes nothing; a pipeline must have a stage to be one.
-            return [{"$set": {}}]
-        return [{"$replaceWith": {"$mergeObjects": ["$$ROOT", "$$new"]}}]
-
-    def _prove_unique(self, target: tuple[str, str]) -> None:
-        """Refuse an `on` that no unique index of the target covers, as mongod does."""
-        if self._on == ["_id"]:
-            return
-        collection = self._client[target[0]][target[1]]
-        for index in collection.list_indexes():
-            fields = [name for name in index["key"] if name != "_id" or "_id" in self._on]
-            plain = not index.get("partialFilterExpression") and not index.get("collation")
-            if index.get("unique") and plain and sorted(fields) == sorted(self._on):
-                return
-        keys = ", ".join(f"{name}: 1" for name in self._on)
-        message = (
-            f"$merge: no unique index of {target[0]}.{target[1]} covers on: {self._on}; "
-            f"create one: createIndex({{{keys}}}, {{unique: true}})"
-        )
-        raise ProcessorFailed(420, message, retryable=False)
+def _visible(document: Document) -> Document:
+    """The document without the engine's hidden fields."""
+    if METADATA_FIELD in document or WINDOW_FIELD in document:
+        hidden = (METADATA_FIELD, WINDOW_FIELD)
+        return {key: value for key, value in document.items() if key not in hidden}
+    return document
 
 
 def _as_expression(value: Any) -> Any:
@@ -272,37 +182,6 @@ def _faulty_target(computed: Document) -> str:
     return ""
 
 
-def _visible(document: Document) -> Document:
-    """The document without the engine's hidden fields."""
-    if METADATA_FIELD in document or WINDOW_FIELD in document:
-        hidden = (METADATA_FIELD, WINDOW_FIELD)
-        return {key: value for key, value in document.items() if key not in hidden}
-    return document
-
-
-def _at(document: Document, path: str) -> Any:
-    value: Any = document
-    for name in path.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
-
-
-def _by_size(
-    statements: list[tuple[_Write, bool, Document]],
-) -> list[list[tuple[_Write, bool, Document]]]:
-    """Statements in lists that fit one command each."""
-    parts: list[list[tuple[_Write, bool, Document]]] = [[]]
-    size = 0
-    for item in statements:
-        bytes_here = len(bson.encode(item[2])) + 16
-        if parts[-1] and (size + bytes_here > MAX_BATCH_BYTES or len(parts[-1]) >= _STATEMENTS):
-            parts.append([])
-            size = 0
-        parts[-1].append(item)
-        size += bytes_here
-    return parts
-
-
 def _failure(error: PyMongoError) -> ProcessorFailed:
     if isinstance(error, OperationFailure) and error.code in _UNAUTHORIZED:
         return ProcessorFailed(422, f"$merge: the cluster refused: {error}", retryable=True)
@@ -314,4 +193,30 @@ def open_merge(options: MergeOptions, surroundings: Surroundings) -> MergeSink:
     return MergeSink(options, surroundings)
 
 
-SPEC = StageSpec("$merge", "sink", MergeOptions, connection_type="atlas", build=open_merge)
+def merge_probes(options: Document) -> Iterator[Probe]:
+    """Everything in the options that mongod has to parse."""
+    for name in ("db", "coll"):
+        value = options["into"][name]
+        if is_expression(value):
+            yield Probe(f".into.{name}", {"$project": {"x": value}})
+    let = options.get("let") or {}
+    if let:
+        yield Probe(".let", {"$project": {"x": let}})
+    when_matched = options.get("whenMatched")
+    if isinstance(when_matched, list):
+        variables: Document = {"new": {}, **dict.fromkeys(let)}
+        for index, stage in enumerate(when_matched):
+            yield Probe(f".whenMatched[{index}]", stage, variables)
+    for name in ("whenMatched", "whenNotMatched"):
+        if isinstance(options.get(name), dict):
+            yield Probe(f".{name}", {"$project": {"x": options[name]}})
+
+
+SPEC = StageSpec(
+    "$merge",
+    "sink",
+    MergeOptions,
+    connection_type="atlas",
+    build=open_merge,
+    probes=merge_probes,
+)

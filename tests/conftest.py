@@ -1,0 +1,125 @@
+"""Fixtures for the whole suite: a real mongod, and pipelines run under a manual clock."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pymongo import MongoClient
+
+from asp_utils.clients.mongod import Mongod
+from asp_utils.clients.op_msg import MongodSocket
+from asp_utils.engine.assemble import Definition, assemble
+from asp_utils.engine.checkpoint import CheckpointStore
+from asp_utils.engine.clock import ManualClock
+from asp_utils.engine.context import Surroundings
+from asp_utils.engine.evaluate import Evaluator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from asp_utils.engine.processor import Processor
+
+    Document = dict[str, Any]
+
+_NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
+    """A mongod of this test run's own."""
+    server = Mongod.start(tmp_path_factory.mktemp("mongod"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def cluster(mongod: Mongod) -> Iterator[MongoClient[Document]]:
+    """A client of that mongod."""
+    with MongoClient[Any](mongod.uri) as client:
+        yield client
+
+
+@pytest.fixture
+def database(cluster: MongoClient[Document]) -> Iterator[str]:
+    """The name of a database that only this test uses."""
+    name = f"test_{next(_NUMBERS)}"
+    yield name
+    cluster.drop_database(name)
+
+
+@pytest.fixture
+def evaluator(mongod: Mongod) -> Iterator[Evaluator]:
+    """An evaluator with a connection of its own."""
+    link = MongodSocket("127.0.0.1", mongod.port)
+    yield Evaluator(link, "asp_tests")
+    link.close()
+
+
+@dataclass
+class Rig:
+    """A processor under test, with all that came out of it."""
+
+    processor: Processor
+    clock: ManualClock
+    shown: list[Document] = field(default_factory=list)
+
+    @property
+    def output(self) -> list[Document]:
+        """The documents that came out, dead letters aside."""
+        return [document for document in self.shown if "_dlqMessage" not in document]
+
+    @property
+    def dead(self) -> list[Document]:
+        """The dead letters."""
+        return [document["_dlqMessage"] for document in self.shown if "_dlqMessage" in document]
+
+    def drain(self) -> Rig:
+        """Run until the source has nothing left, then settle."""
+        self.processor.run_until_drained()
+        self.processor.checkpoint()
+        return self
+
+
+@pytest.fixture
+def rig(mongod: Mongod, database: str) -> Iterator[Callable[..., Rig]]:
+    """A factory of processors: `rig(pipeline, **options)`; connection `c` is the test's mongod."""
+    opened: list[tuple[Surroundings, MongodSocket]] = []
+    made: list[Rig] = []
+    state = MongoClient[Any](mongod.uri)
+
+    def build(
+        pipeline: list[Document],
+        *,
+        clock: ManualClock | None = None,
+        checkpointed: bool = False,
+        name: str = "tested",
+        **options: Any,
+    ) -> Rig:
+        link = MongodSocket("127.0.0.1", mongod.port)
+        clock = clock or ManualClock(1_700_000_000_000)
+        surroundings = Surroundings(
+            name,
+            {"c": {"type": "atlas", "uri": mongod.uri}, "solar": {"type": "inmemory"}},
+            Evaluator(link, database, name),
+            clock,
+            threading.Event(),
+        )
+        opened.append((surroundings, link))
+        store = CheckpointStore(state[database], name) if checkpointed else None
+        shown: list[Document] = []
+        definition = Definition(name, name, pipeline, options=options)
+        processor = assemble(definition, surroundings, store, show=shown.extend)
+        made.append(Rig(processor, clock, shown))
+        return made[-1]
+
+    yield build
+    for item in made:
+        item.processor.parts.source.close()
+    for surroundings, link in opened:
+        surroundings.close()
+        link.close()
+    state.close()

@@ -19,7 +19,7 @@ def preview(parameters: dict[str, Any]) -> list[Fault]:
     pipeline = parameters.get("pipeline")
     if pipeline is None:
         return []
-    faults = check_offline(pipeline, None, persistent="name" in parameters)
+    faults = check_offline(pipeline, persistent="name" in parameters)
     return [fault.below("$.pipeline") for fault in faults]
 
 

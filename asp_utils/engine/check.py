@@ -52,11 +52,9 @@ class ProcessorOptions(Options):
     ) = None
 
 
-def check_offline(
-    pipeline: Any, connections: Connections | None, *, persistent: bool
-) -> list[Fault]:
-    """All faults that can be found without a server; paths are relative to the pipeline."""
-    return check_pipeline(pipeline, catalogue(), connections, persistent=persistent)
+def check_offline(pipeline: Any, *, persistent: bool) -> list[Fault]:
+    """The faults that can be found without any server, wherever the pipeline is to run."""
+    return check_pipeline(pipeline, catalogue(), persistent=persistent, local=False)
 
 
 def check_processor(
@@ -78,7 +76,7 @@ def check_processor(
     """
     faults = [
         fault.below("pipeline")
-        for fault in check_offline(pipeline, connections, persistent=persistent)
+        for fault in check_pipeline(pipeline, catalogue(), connections, persistent=persistent)
     ]
     shaping = {key: options[key] for key in ("dlq", "streamMetaFieldName") if options.get(key)}
     faults += option_faults(ProcessorOptions, shaping, "options")

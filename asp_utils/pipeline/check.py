@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     Connections = Mapping[str, Mapping[str, Any]]
 
-MAX_PIPELINE_BYTES: Final = 16 * 1024 * 1024
+NOT_HERE_YET: Final = 238
+"""NotImplemented: a stage of Atlas that the local engine does not run."""
 _FORBIDDEN_VARIABLES: Final = {
     "$$NOW": "use {$currentDate: {}}",
     "$$CLUSTER_TIME": "use a field of the document",
@@ -50,6 +51,7 @@ def check_pipeline(
     connections: Connections | None = None,
     *,
     persistent: bool = True,
+    local: bool = True,
 ) -> list[Fault]:
     """All faults of a pipeline; paths are relative to it (`[1].$tumblingWindow.interval`).
 
@@ -59,6 +61,7 @@ def check_pipeline(
         connections: The connection registry by name (`{name: {type}}`); None when it is not
             known here, then names are not checked.
         persistent: Whether the pipeline must end in a sink (create), or may do without (process).
+        local: Whether the local engine is to run it; else a stage that Atlas has is no fault.
     """
     if not isinstance(pipeline, list):
         return [Fault("", "a pipeline is a list of stages", "", TYPE_MISMATCH)]
@@ -68,7 +71,7 @@ def check_pipeline(
     faults = list(_shape_faults(pipeline, catalogue, persistent=persistent))
     for index, stage in enumerate(pipeline):
         faults += _stage_faults(stage, f"[{index}]", catalogue, connections, in_window=False)
-    return faults
+    return faults if local else [fault for fault in faults if fault.code != NOT_HERE_YET]
 
 
 def _shape_faults(
@@ -157,12 +160,10 @@ def _inner_faults(
 def _unknown_stage(name: str, path: str, catalogue: Catalogue) -> Fault:
     if name in ATLAS_STAGES:
         hint = f"it runs here: {', '.join(sorted(catalogue.by_name))}"
-        message = f"the local engine does not run {name} yet"
-    else:
-        close = difflib.get_close_matches(name, sorted(ATLAS_STAGES), 1, 0.7)
-        hint = f"did you mean {close[0]}?" if close else ""
-        message = f"{name} is no stage of Atlas Stream Processing"
-    return Fault(path, message, hint, INVALID_OPTIONS)
+        return Fault(path, f"the local engine does not run {name} yet", hint, NOT_HERE_YET)
+    close = difflib.get_close_matches(name, sorted(ATLAS_STAGES), 1, 0.7)
+    hint = f"did you mean {close[0]}?" if close else ""
+    return Fault(path, f"{name} is no stage of Atlas Stream Processing", hint, INVALID_OPTIONS)
 
 
 def _connection_faults(

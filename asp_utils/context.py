@@ -1,0 +1,48 @@
+"""What an operation may use beside its parameters."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(slots=True)
+class Context:
+    """The surroundings of one call; an operation's parameter of this type is filled in.
+
+    Example:
+        >>> from pathlib import Path
+        >>> Context(root=Path()).wait(0)
+        False
+    """
+
+    root: Path
+    """The project folder, which holds `temp/`."""
+    session_folder: Path | None = None
+    """The session that records this call; None when nothing is recorded (library use)."""
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    """Set when the call is to end: a signal came, or nobody reads the output any more."""
+
+    @property
+    def local_folder(self) -> Path:
+        """Where the local instance keeps its files."""
+        return self.root / "temp" / "local"
+
+    def progress(self, message: str) -> None:
+        """Tell the person who waits what happens, one line on stderr."""
+        sys.stderr.write(f"{message}\n")
+        sys.stderr.flush()
+
+    def now_s(self) -> float:
+        """Seconds of a clock that never goes back; only differences mean something."""
+        return time.monotonic()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait, but no longer than until the call is cancelled; return whether it is."""
+        return self.cancelled.wait(max(0.0, seconds))

@@ -1,0 +1,1 @@
+"""What is generated from a registry: wrappers, schemas, help, index, reference pages."""

@@ -20,7 +20,7 @@ import typer
 from asp_utils.errors import AspError, Fault
 from asp_utils.generation import folder, reference
 from asp_utils.generation.wrappers import templates, wrapper_files
-from asp_utils.registry import OUR_OPERATIONS, registry
+from asp_utils.introspection.registry import OUR_OPERATIONS, registry
 
 PROJECT = Path(__file__).resolve().parent
 

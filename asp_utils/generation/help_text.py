@@ -7,13 +7,13 @@ import textwrap
 from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.generation.shapes import exit_codes
+from asp_utils.introspection.wording import type_words
 from asp_utils.operation import EFFECT_MEANINGS
-from asp_utils.wording import type_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from asp_utils.specification import OperationSpec
+    from asp_utils.introspection.specification import OperationSpec
 
 _WIDTH: Final = 96
 _WIDEST_KEY: Final = 24

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.generation.help_text import key_words, printed
 from asp_utils.generation.shapes import documented_errors, exit_codes
+from asp_utils.introspection.wording import resolve, type_words
 from asp_utils.operation import EFFECT_MEANINGS
-from asp_utils.wording import resolve, type_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from jinja2 import Environment
 
-    from asp_utils.specification import OperationSpec
+    from asp_utils.introspection.specification import OperationSpec
 
 OPENING: Final = "<!-- operations -->"
 CLOSING: Final = "<!-- /operations -->"

@@ -11,7 +11,7 @@ from asp_utils.errors import AspError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from asp_utils.specification import OperationSpec
+    from asp_utils.introspection.specification import OperationSpec
 
 GENERATOR: Final = "generate_cli_wrappers.py"
 """The script that writes all this; each file names it, which marks the file as generated."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from asp_utils.specification import OperationSpec
+    from asp_utils.introspection.specification import OperationSpec
 
 _LINE_LENGTH: Final = 100
 _QUOTES: Final = re.compile(r'"{3,}')

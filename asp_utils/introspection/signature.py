@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel
 
-from asp_utils.annotations import SCHEMA_ERRORS, description_of, is_expressible, resolved
 from asp_utils.context import Context
 from asp_utils.errors import Fault, InternalError
+from asp_utils.introspection.annotations import (
+    SCHEMA_ERRORS,
+    description_of,
+    is_expressible,
+    resolved,
+)
+from asp_utils.introspection.specification import OperationSpec, Parameter
 from asp_utils.operation import marking_of
-from asp_utils.specification import OperationSpec, Parameter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Final, NotRequired, Required, Union
 import typing_extensions
 from pydantic import Field
 
-from asp_utils.namespaces import checking_names
+from asp_utils.introspection.namespaces import checking_names
 
 _MARKERS: Final = (Required, NotRequired)
 

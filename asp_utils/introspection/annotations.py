@@ -16,8 +16,8 @@ from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic.fields import FieldInfo
 from typing_extensions import TypeAliasType, is_typeddict
 
-from asp_utils.namespaces import checking_names
-from asp_utils.typed_dicts import hints_of, rebuilt
+from asp_utils.introspection.namespaces import checking_names
+from asp_utils.introspection.typed_dicts import hints_of, rebuilt
 
 _PLAIN_ATOMS: Final = (str, int, float, bool, type(None), dict, list, Any, object)
 _PLAIN_CONTAINERS: Final = (

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.errors import Fault
-from asp_utils.wording import json_path, nearest, resolve, type_words, value_words
+from asp_utils.introspection.wording import json_path, nearest, resolve, type_words, value_words
 
 if TYPE_CHECKING:
     from pydantic import ValidationError

@@ -11,14 +11,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from asp_utils.errors import Fault, NotFound
-from asp_utils.introspection import DefinitionRefused, introspect, source_of
+from asp_utils.introspection.signature import DefinitionRefused, introspect, source_of
 from asp_utils.operation import marking_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import ModuleType
 
-    from asp_utils.specification import OperationSpec
+    from asp_utils.introspection.specification import OperationSpec
 
 OUR_OPERATIONS: Final = "asp_utils.operations"
 _LONGEST_NAME_BYTES: Final = 200

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.json_schema import GenerateJsonSchema
 
-from asp_utils.annotations import SCHEMA_ERRORS, is_plain, stream_item
 from asp_utils.errors import ConfigInvalid
-from asp_utils.explain import faults_of
-from asp_utils.namespaces import checking_names
+from asp_utils.introspection.annotations import SCHEMA_ERRORS, is_plain, stream_item
+from asp_utils.introspection.explain import faults_of
+from asp_utils.introspection.namespaces import checking_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

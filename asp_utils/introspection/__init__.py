@@ -1,0 +1,1 @@
+"""What is derived from signatures: models, schemas, registry, explanations of bad configs."""

@@ -83,8 +83,7 @@ def read_arguments(
     """
     name = next(iter(command))
     given: dict[str, Any] = {}
-    nested = command.get("options") or {}
-    OBJECT.take(f"{name}.options", nested)
+    nested = OBJECT.take(f"{name}.options", command.get("options", {}))
     for where, source in ((f"{name}.options", nested), (name, command)):
         for field, value in source.items():
             if source is command and (field == name or field in _GENERIC):

@@ -14,7 +14,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from asp_utils.errors import ConfigInvalid, EnvironmentMissing, PipelineInvalid, TimedOut
+from asp_utils.clients.op_msg import MongodSocket
+from asp_utils.errors import (
+    ConfigInvalid,
+    EnvironmentMissing,
+    PipelineInvalid,
+    TimedOut,
+    UnexpectedReply,
+    Unreachable,
+)
 from asp_utils.server.instance_folder import InstanceFolder, InstanceState
 from asp_utils.server.owned_process import OwnedProcess
 
@@ -31,6 +39,7 @@ LOCK_DESCRIPTOR: Final = 3
 _POLL_S: Final = 0.02
 _LOG_TAIL_LINES: Final = 3
 _STOP_S: Final = 60.0
+_ANSWER_S: Final = 5.0
 
 Connections = Sequence[Mapping[str, Any]]
 
@@ -70,7 +79,9 @@ def status(folder: Path) -> InstanceState | None:
     if state is None or not place.is_locked():
         return None
     process = state.process("instance")
-    return state if process is not None and process.is_alive() else None
+    if process is None or not process.is_alive():
+        return None
+    return state if _answers(state) else None
 
 
 def stop(folder: Path, timeout_s: float = _STOP_S) -> bool:
@@ -162,6 +173,18 @@ def _wait_for_other(place: InstanceFolder, deadline_s: float) -> InstanceState |
             return None
         time.sleep(_POLL_S)
     raise _late(place)
+
+
+def _answers(state: InstanceState) -> bool:
+    """Whether the endpoint answers: a process that was just killed still seems to live."""
+    try:
+        link = MongodSocket("127.0.0.1", state.ports["stream_endpoint"], timeout_s=_ANSWER_S)
+        try:
+            return bool(link.command({"ping": 1}).get("ok"))
+        finally:
+            link.close()
+    except (Unreachable, UnexpectedReply):
+        return False
 
 
 def _late(place: InstanceFolder) -> TimedOut:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from asp_utils.errors import AspError
 from asp_utils.server.limits import Patience
 from asp_utils.server.outcome import Crashed, Failed, Outcome, Stopped, failure_of_outcome
-from asp_utils.server.processors import STARTED, STOPPED
+from asp_utils.server.processors import FAILED, STARTED, STOPPED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,19 +68,22 @@ class ProcessorRun:
         self._store = store
         self._limits = limits
         self._samples: dict[int, SampleCursor] = {}
+        self._asked_for: set[int] = set()
         self._ending: Ending | None = None
         self._end_asked = asyncio.Event()
         self.task = asyncio.get_running_loop().create_task(self._run())
         self.task.add_done_callback(lambda _task: on_end())
 
     async def wait_started(self, timeout_s: float) -> CommandFailure | None:
-        """Wait until the worker runs or the time is over; the failure, if the run is over."""
+        """Wait until the worker runs or the time is over; the failure, if it never ran."""
         started = asyncio.get_running_loop().create_task(self.started.wait())
         await asyncio.wait(
             {self.task, started}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
         )
         started.cancel()
-        return failure_of_outcome(self.task.result()) if self.task.done() else None
+        if self.started.is_set() or not self.task.done():
+            return None
+        return failure_of_outcome(self.task.result())
 
     async def end(self, ending: Ending) -> Outcome:
         """End the run and wait until the worker is gone and the state is kept."""
@@ -101,15 +104,22 @@ class ProcessorRun:
         """Whether a worker runs at this moment."""
         return self.worker is not None and self.worker.started.is_set()
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the run is as good as over: the processor is FAILED, which is being kept."""
+        return self.processor.state == FAILED
+
     def sample(self, number: int, cursor: SampleCursor) -> None:
         """Send output documents to `cursor`, across restarts, until `unsample`."""
         self._samples[number] = cursor
-        if self.active and self.worker is not None:
-            self.worker.post({"cmd": "sample", "id": number})
+        if self.active:
+            self._ask_for_sample(number)
 
     def unsample(self, number: int) -> None:
         """Send no more documents to that cursor."""
-        if self._samples.pop(number, None) is not None and self.worker is not None:
+        self._samples.pop(number, None)
+        if self.worker is not None and number in self._asked_for:
+            self._asked_for.discard(number)
             self.worker.post({"cmd": "unsample", "id": number})
 
     async def _run(self) -> Outcome:
@@ -128,8 +138,10 @@ class ProcessorRun:
             began_s = loop.time()
             outcome = await self._run_worker()
             patience.ran(loop.time() - began_s)
+            if self._ending is not None:
+                return outcome
             delay_s = self._delay_after(outcome, patience)
-            if self._ending is not None or delay_s is None:
+            if delay_s is None:
                 return outcome
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._end_asked.wait(), delay_s)
@@ -153,7 +165,7 @@ class ProcessorRun:
 
     async def _run_worker(self) -> Outcome:
         """Run one worker until it ends, or is ended because the run is."""
-        handlers = {"sample": self._on_sample}
+        handlers = {"started": self._on_started, "sample": self._on_sample}
         try:
             resume = await self._store.has_checkpoint(self.processor.id)
             worker = await self._launcher.launch(
@@ -162,6 +174,7 @@ class ProcessorRun:
         except (OSError, AspError) as error:
             return Crashed(f"no worker could be started: {error}")
         self.worker = worker
+        self._asked_for.clear()
         watching = asyncio.get_running_loop().create_task(self._watch(worker))
         asked = asyncio.get_running_loop().create_task(self._end_asked.wait())
         try:
@@ -178,9 +191,10 @@ class ProcessorRun:
             self.worker = None
 
     async def _watch(self, worker: Worker) -> None:
-        """Note when the worker has started, then ask it for counters; kill one that hangs."""
+        """Ask a started worker for samples, and for counters ever again; kill one that hangs."""
         await worker.started.wait()
-        await self._on_started(worker)
+        for number in self._samples:
+            self._ask_for_sample(number)
         while True:
             if await worker.stats(self._limits.hung_s) is None and not worker.ended.done():
                 _log.warning("%s: the worker hangs; killed", self.processor.name)
@@ -188,14 +202,18 @@ class ProcessorRun:
             self._note(worker.last_stats)
             await asyncio.sleep(self._limits.heartbeat_s)
 
-    async def _on_started(self, worker: Worker) -> None:
+    async def _on_started(self, _event: RawBSONDocument) -> None:
         if self.processor.state != STARTED:
             self.processor.enter(STARTED)
             with suppress(AspError):
                 await self._store.save(self.processor)
         self.started.set()
-        for number in self._samples:
-            worker.post({"cmd": "sample", "id": number})
+
+    def _ask_for_sample(self, number: int) -> None:
+        """Ask the worker for one sample, once."""
+        if self.worker is not None and number not in self._asked_for:
+            self._asked_for.add(number)
+            self.worker.post({"cmd": "sample", "id": number})
 
     async def _on_sample(self, event: RawBSONDocument) -> None:
         cursor = self._samples.get(event["id"])

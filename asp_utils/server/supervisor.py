@@ -82,8 +82,11 @@ class Supervisor:
         Raises:
             CommandFailure: It runs already, or it failed at once.
         """
-        if processor.id in self._runs:
-            raise already_running(processor.name)
+        earlier = self._runs.get(processor.id)
+        if earlier is not None:
+            if not earlier.has_failed:
+                raise already_running(processor.name)
+            await asyncio.wait({earlier.task})
         if fresh or processor.fresh_start:
             await self._discard_state(processor)
         processor.start_options = start_point
@@ -178,7 +181,7 @@ class Supervisor:
 
     def _running(self, processor: Processor) -> ProcessorRun:
         run = self._runs.get(processor.id)
-        if run is None:
+        if run is None or run.has_failed:
             raise not_running(processor.name, processor.state)
         return run
 

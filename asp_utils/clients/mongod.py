@@ -25,6 +25,8 @@ URI_VARIABLE: Final = "ASP_MONGOD_URI"
 _REPLICA_SET: Final = "asp"
 _POLL_S: Final = 0.02
 _PR_SET_PDEATHSIG: Final = 1
+# Loaded before any fork: after one, another thread's lock on the loader would never be released.
+_LIBC: Final = ctypes.CDLL(None)
 
 
 def find_mongod() -> Path:
@@ -68,7 +70,7 @@ def free_port(preferred: int | None = None) -> int:
 
 def die_with_parent() -> None:
     """In a child, between fork and exec: ask Linux to end it when its parent ends, however."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def pid_on(folder: Path) -> int | None:
@@ -113,6 +115,7 @@ class Mongod:
         command = [
             str(find_mongod()),
             *("--dbpath", str(data), "--port", str(chosen), "--bind_ip", "127.0.0.1"),
+            "--nounixsocket",
             *("--replSet", _REPLICA_SET, "--logpath", str(log), "--logappend", "--quiet"),
             *("--wiredTigerCacheSizeGB", "0.5", "--oplogSize", "512"),
             *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"),

@@ -69,6 +69,7 @@ def run_daemon(folder: Path, lock_descriptor: int | None, wiring: Wiring) -> Exi
     _raise_file_limit()
     place = InstanceFolder(folder.resolve())
     place.create()
+    os.chdir(place.path)
     try:
         _hold_lock(place, lock_descriptor)
         _Daemon(place, wiring).run()
@@ -213,9 +214,10 @@ class _Daemon:
 
 
 def _hold_lock(place: InstanceFolder, lock_descriptor: int | None) -> None:
-    """Keep the lock that was handed over, away from children; or take it."""
+    """Keep the lock that was handed over, and nothing else of the starter's files; or take it."""
     if lock_descriptor is not None:
         os.set_inheritable(lock_descriptor, False)
+        os.closerange(lock_descriptor + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     elif place.try_lock() is None:
         raise EnvironmentMissing(
             f"the local instance of {place.path} runs already", hint="use it, or stop it first"

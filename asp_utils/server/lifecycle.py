@@ -8,6 +8,7 @@ instance. `instance.json` exists while the daemon answers.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -135,6 +136,8 @@ def _spawn(place: InstanceFolder, daemon: Sequence[str], lock: int) -> int:
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ],
         setsid=True,
+        setsigmask=(),
+        setsigdef=(signal.SIGINT, signal.SIGTERM),
     )
 
 

@@ -12,6 +12,7 @@ from asp_utils.errors import AspError
 from asp_utils.server.limits import Patience
 from asp_utils.server.outcome import Crashed, Failed, Outcome, Stopped, failure_of_outcome
 from asp_utils.server.processors import FAILED, STARTED, STOPPED
+from asp_utils.server.replies import CODES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,7 +150,10 @@ class ProcessorRun:
                 return Stopped(self.processor.last_stats)
 
     def _delay_after(self, outcome: Outcome, patience: Patience) -> float | None:
-        """Seconds until the next worker; None when there is to be none."""
+        """Seconds until the next worker; None when there is to be none.
+
+        Source: asp-reference.md 3.5: internal errors are retried without end, others a few times.
+        """
         name = self.processor.name
         match outcome:
             case Crashed(reason):
@@ -159,6 +163,8 @@ class ProcessorRun:
                 return delay_s
             case Failed(retryable=True):
                 _log.warning("%s failed, retryable: %s", name, outcome.message)
+                if outcome.code == CODES["InternalError"]:
+                    return patience.after_crash()
                 return patience.after_failure()
             case _:
                 return None
@@ -223,8 +229,7 @@ class ProcessorRun:
     async def _settle(self, outcome: Outcome) -> CommandFailure | None:
         """Keep the state that the end of the run leaves behind; the failure, if it failed."""
         failure = None
-        passing = self._ending is Ending.SUSPEND and getattr(outcome, "retryable", False)
-        if isinstance(outcome, Failed) and not passing:
+        if isinstance(outcome, Failed) and not self._is_passing(outcome):
             self.processor.fail(outcome.message, outcome.code, retryable=outcome.retryable)
             failure = failure_of_outcome(outcome)
         elif self._ending is Ending.STOP:
@@ -234,6 +239,10 @@ class ProcessorRun:
         except AspError as error:
             _log.error("the state of %s could not be kept: %s", self.processor.name, error)
         return failure
+
+    def _is_passing(self, outcome: Failed) -> bool:
+        """Whether a failure came with the end of the machine: the next start tries again."""
+        return self._ending is Ending.SUSPEND and outcome.retryable
 
     def _note(self, stats: dict[str, Any]) -> None:
         if stats:

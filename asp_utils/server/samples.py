@@ -57,6 +57,7 @@ class SampleCursor:
         self._failure: CommandFailure | None = None
         self.ended = False
         """Whether no further document is taken."""
+        self._closed = False
         self._expiry = self._arm()
 
     def offer(self, documents: Sequence[RawBSONDocument]) -> None:
@@ -86,6 +87,9 @@ class SampleCursor:
 
     def close(self) -> None:
         """Forget everything; the reader has gone or is done."""
+        if self._closed:
+            return
+        self._closed = True
         self._expiry.cancel()
         self._documents.clear()
         self._held_bytes = 0

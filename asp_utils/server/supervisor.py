@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from asp_utils.server.outcome import failure_of_outcome
 from asp_utils.server.processors import CREATED, PROVISIONING, RUNNING, STOPPED, STOPPING
@@ -40,11 +40,12 @@ class Supervisor:
         self._cursors = cursors
         self._limits = limits
         self._runs: dict[str, ProcessorRun] = {}
-        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        # A lock lives as long as somebody holds it or waits for it.
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def changing(self, name: str) -> asyncio.Lock:
         """The lock under which a processor of that name is changed, one change at a time."""
-        return self._locks[name]
+        return self._locks.setdefault(name, asyncio.Lock())
 
     async def get(self, name: str) -> Processor:
         """The processor of that name, as it is at this moment.

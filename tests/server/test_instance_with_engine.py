@@ -160,3 +160,16 @@ def test_a_killed_machine_goes_on_where_it_was(
         shop["orders"].insert_many([{"_id": n} for n in range(1000, 2000)])
         until(lambda: shop["copies"].count_documents({}) == 2000)
         assert again.command("getStreamProcessor", "p")["state"] == "STARTED"
+
+
+def test_a_killed_mongod_costs_nothing(
+    admin: Admin, shop: Database[dict[str, Any]], folder: Path
+) -> None:
+    run(admin, [watch("orders"), merge("copies")])
+    shop["orders"].insert_many([{"_id": n} for n in range(1000)])
+    state = lifecycle.status(folder)
+    assert state is not None
+    os.kill(state.pids["mongod"], signal.SIGKILL)
+    shop["orders"].insert_one({"_id": 1000})
+    until(lambda: shop["copies"].count_documents({}) == 1001)
+    assert admin.command("getStreamProcessor", "p")["state"] == "STARTED"

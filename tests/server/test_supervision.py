@@ -160,6 +160,15 @@ def test_a_retryable_failure_is_retried_and_then_final(admin: Admin, tmp_path: P
     assert admin.command("getStreamProcessor", "p")["errorRetryable"] is True
 
 
+def test_an_internal_error_is_retried_without_end(admin: Admin, tmp_path: Path) -> None:
+    path = tmp_path / "notes"
+    failure = {"code": 1, "codeName": "InternalError", "message": "m", "retryable": True}
+    create(admin, {"note": str(path)}, {"started": 1}, {"fail": failure})
+    start(admin)
+    until(lambda: len(notes(path)) > 4)
+    assert seen(admin)["state"] == "STARTED"
+
+
 def test_a_failed_processor_can_be_started_again(admin: Admin, tmp_path: Path) -> None:
     path = tmp_path / "notes"
     failure = {"code": 418, "codeName": "X", "message": "m", "retryable": False}

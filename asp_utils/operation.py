@@ -7,7 +7,7 @@ generated or a bad config has to be explained.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeVar
 
@@ -23,7 +23,7 @@ EFFECT_MEANINGS: Final[dict[Effect, str]] = {
 }
 """What an operation of each effect does to the outside world."""
 
-Preview = Callable[[Mapping[str, Any]], Iterable[str | Fault]]
+Preview = Callable[[dict[str, Any]], Iterable[str | Fault]]
 """Checks parameters without sending anything: sentences that hold, and faults."""
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])

@@ -112,6 +112,16 @@ class AuditLog:
             finally:
                 os.close(descriptor)
 
+    def head(self) -> Head:
+        """The state as of now.
+
+        Raises:
+            EnvironmentMissing: The disk refuses it.
+            UnexpectedReply: The last line is not one of ours.
+        """
+        with self.appending() as log:
+            return log.head
+
     def find_last(self, event: Event, config: str) -> dict[str, Any] | None:
         """The last line about that config with that event, sought from the end."""
         if not self._path.exists():

@@ -18,9 +18,11 @@ def start_ticks(pid: int) -> int:
 
 def is_alive(pid: int, began_ticks: int) -> bool:
     """Whether that process, not a later one of the same number, still lives."""
+    if pid <= 0:
+        return False
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         pass

@@ -16,6 +16,7 @@ from bson import ObjectId
 
 from asp_utils.clients.metadata import MetadataStore
 from asp_utils.clients.mongod import URI_VARIABLE, Mongod, free_port, pid_on
+from asp_utils.clients.owned_process import OwnedProcess
 from asp_utils.errors import AspError, EnvironmentMissing, ExitCode
 from asp_utils.server.commands import answer_command
 from asp_utils.server.connections import ConnectionRegistry
@@ -24,7 +25,6 @@ from asp_utils.server.instance_folder import InstanceFolder, InstanceState
 from asp_utils.server.launcher import Launcher
 from asp_utils.server.limits import Limits
 from asp_utils.server.local_workspace import CheckModify, CheckProcessor, LocalWorkspace
-from asp_utils.server.owned_process import OwnedProcess
 from asp_utils.server.ownership import claim
 from asp_utils.server.processors import ProcessorStore
 from asp_utils.server.samples import Cursors

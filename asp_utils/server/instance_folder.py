@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from asp_utils.server.owned_process import OwnedProcess
+from asp_utils.clients.owned_process import OwnedProcess
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

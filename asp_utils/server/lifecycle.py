@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.clients.op_msg import MongodSocket
+from asp_utils.clients.owned_process import OwnedProcess
 from asp_utils.errors import (
     ConfigInvalid,
     EnvironmentMissing,
@@ -25,7 +26,6 @@ from asp_utils.errors import (
     Unreachable,
 )
 from asp_utils.server.instance_folder import InstanceFolder, InstanceState
-from asp_utils.server.owned_process import OwnedProcess
 
 if TYPE_CHECKING:
     from pathlib import Path

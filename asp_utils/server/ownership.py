@@ -6,8 +6,8 @@ import os
 import platform
 from typing import TYPE_CHECKING, Any, Final
 
+from asp_utils.clients.owned_process import OwnedProcess
 from asp_utils.errors import EnvironmentMissing
-from asp_utils.server.owned_process import OwnedProcess
 
 if TYPE_CHECKING:
     from pathlib import Path

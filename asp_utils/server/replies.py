@@ -27,6 +27,7 @@ CODES: Final[dict[str, int]] = {
     "CommandNotFound": 59,
     "InvalidOptions": 72,
     "CommandFailed": 125,
+    "NotImplemented": 238,
     "MechanismUnavailable": 334,
     "UnsupportedOpQueryCommand": 352,
     "StreamProcessorDoesNotExist": 415,

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from asp_utils.clients.owned_process import OwnedProcess
 from asp_utils.errors import ConfigInvalid, EnvironmentMissing, TimedOut
 from asp_utils.server import lifecycle
 from asp_utils.server.instance_folder import InstanceFolder
-from asp_utils.server.owned_process import OwnedProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -126,7 +126,8 @@ def test_a_batch_holds_no_more_than_asked(admin: Admin) -> None:
 
 
 def test_a_temporary_processor_is_not_listed_but_has_stats(admin: Admin) -> None:
-    name, _ = process(admin, {"started": 1}, {"emit": 4}, {"wait": 1})
+    name, cursor_id = process(admin, {"started": 1}, {"emit": 4}, {"wait": 1})
+    assert len(read(admin, name, cursor_id)["messages"]) == 4
     stats = admin.command("getStreamProcessorStats", name)["stats"]
     assert (stats["status"], stats["outputMessageCount"]) == ("running", 4)
     assert admin.command("listStreamProcessors", 1)["streamProcessors"] == []

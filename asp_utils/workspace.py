@@ -11,7 +11,7 @@ from asp_utils.clients.stream_endpoint import StreamEndpoint
 from asp_utils.errors import Conflict, NotFound, TimedOut, UnexpectedReply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Mapping
     from types import TracebackType
     from typing import Self
 
@@ -130,7 +130,7 @@ class Workspace:
 
     def sampled(
         self, name: str, opened: Mapping[str, Any], limit: int | None, max_seconds: float | None
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Generator[dict[str, Any], None, None]:
         """The documents of a sample, within the bounds.
 
         Atlas answers an empty batch at once and wants its clients to wait a second; the local

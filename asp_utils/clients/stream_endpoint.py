@@ -44,6 +44,7 @@ _ATLAS_HOST: Final = re.compile(r"atlas-stream-[^/,@]*\.mongodb(-\w+)?\.net", re
 _BY_CODE: Final[dict[int, type[AspError]]] = {
     13: PermissionDenied,
     18: PermissionDenied,
+    125: Conflict,
     8000: PermissionDenied,
     415: NotFound,
     416: Conflict,
@@ -57,11 +58,15 @@ _BY_CODE: Final[dict[int, type[AspError]]] = {
     451: Temporary,
     460: Temporary,
 }
-"""Error classes by code (asp-reference.md 1.10); 8000 is Atlas' own "bad auth"."""
+"""Error classes by code (asp-reference.md 1.10).
+
+125 (CommandFailed) is what a processor in the wrong state answers; 8000 is Atlas' own "bad auth".
+"""
 _WRONG_PIPELINE: Final = frozenset({2, 9, 14, 72, 420, 424, 448, 40413, 40414, 40415})
 _HINTS: Final[dict[int, str]] = {
     13: "the user needs the stream processing actions (readWriteAnyDatabase or atlasAdmin)",
     18: "check connection_user and connection_password",
+    125: "look at its state: cli_sp_list_stream_processors.py",
     59: "is this the endpoint of a stream processing workspace, not of a cluster?",
     415: "list the processors: cli_sp_list_stream_processors.py",
     416: "choose another name, or modify or drop the one that exists",

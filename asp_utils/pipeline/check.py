@@ -11,6 +11,7 @@ import difflib
 from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.errors import Fault
+from asp_utils.model.error_codes import CODES
 from asp_utils.pipeline.catalogue import ATLAS_STAGES, Catalogue, StageSpec, connection_name
 from asp_utils.pipeline.grammar import (
     BAD_VALUE,
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
     Connections = Mapping[str, Mapping[str, Any]]
 
-NOT_HERE_YET: Final = 238
-"""NotImplemented: a stage of Atlas that the local engine does not run."""
+NOT_HERE_YET: Final = CODES["NotImplemented"]
+"""A stage of Atlas that the local engine does not run."""
 _FORBIDDEN_VARIABLES: Final = {
     "$$NOW": "use {$currentDate: {}}",
     "$$CLUSTER_TIME": "use a field of the document",

@@ -15,17 +15,17 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 
 from asp_utils.errors import Fault
+from asp_utils.model.error_codes import CODES
 from asp_utils.units import to_ms
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-BAD_VALUE: Final = 2
-TYPE_MISMATCH: Final = 14
-MISSING_FIELD: Final = 40414
-UNKNOWN_FIELD: Final = 40415
-INVALID_OPTIONS: Final = 420
-"""Error codes of asp-reference.md 1.10."""
+BAD_VALUE: Final = CODES["BadValue"]
+TYPE_MISMATCH: Final = CODES["TypeMismatch"]
+MISSING_FIELD: Final = CODES["IDLFailedToParse"]
+UNKNOWN_FIELD: Final = CODES["IDLUnknownField"]
+INVALID_OPTIONS: Final = CODES["StreamProcessorInvalidOptions"]
 
 
 class Options(BaseModel):

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.errors import Fault
-from asp_utils.server.replies import CODES, CommandFailure
+from asp_utils.model.error_codes import CODES
+from asp_utils.server.replies import CommandFailure
 
 if TYPE_CHECKING:
     from asp_utils.clients.metadata import MetadataStore

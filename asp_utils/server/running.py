@@ -9,10 +9,10 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from asp_utils.errors import AspError
+from asp_utils.model.error_codes import CODES
 from asp_utils.server.limits import Patience
 from asp_utils.server.outcome import Crashed, Failed, Outcome, Stopped, failure_of_outcome
 from asp_utils.server.processors import FAILED, STARTED, STOPPED
-from asp_utils.server.replies import CODES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,6 @@ a killed process left behind, so that numbers have no gaps and no file is ever h
 from __future__ import annotations
 
 import json
-import mmap
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from asp_utils.session.files import (
     write_all,
     write_whole,
 )
+from asp_utils.session.lines import cut_torn_line, is_sealed, last_line, rfind, seal
 from asp_utils.units import iso_utc
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ LOCK_FILE: Final = ".lock"
 PENDING_PREFIX: Final = ".pending-"
 NO_LINE: Final = "0" * 64
 """What the first line names as the SHA-256 of the line before."""
-_TAIL_BYTES: Final = 4096
-_SUM_CHARS: Final = len(',"sum":""}') + 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +48,6 @@ class Head:
     sha256: str = NO_LINE
     """Of the last line's bytes; noted down elsewhere, it pins the whole session."""
     files: Mapping[str, str] = field(default_factory=dict)
-
-
-def seal(fields: Mapping[str, Any]) -> bytes:
-    """One line without its newline, its own SHA-256 put at its end as `sum`."""
-    text = json.dumps(fields, separators=(",", ":")).encode()
-    return text[:-1] + b',"sum":"' + sha256_hex(text).encode() + b'"}'
-
-
-def is_sealed(line: bytes) -> bool:
-    """Whether a line still is what `seal` made."""
-    return line == line[:-_SUM_CHARS] + b',"sum":"' + _sum_of(line) + b'"}'
-
-
-def split_lines(content: bytes) -> tuple[list[bytes], int]:
-    """The complete lines of a log, and the length of a last line that was never completed."""
-    lines = content.split(b"\n")
-    torn = lines.pop()
-    return lines, len(torn)
 
 
 class AuditLog:
@@ -103,7 +83,7 @@ class AuditLog:
         with disk_errors(self._folder), exclusive(self._folder / LOCK_FILE):
             descriptor = self._open()
             try:
-                repaired_bytes = _cut_torn_line(descriptor)
+                repaired_bytes = cut_torn_line(descriptor)
                 appender = Appender(
                     self._folder, descriptor, self._head(descriptor), repaired_bytes
                 )
@@ -123,11 +103,14 @@ class AuditLog:
             return log.head
 
     def find_last(self, event: Event, config: str) -> dict[str, Any] | None:
-        """The last line about that config with that event, sought from the end."""
-        if not self._path.exists():
-            return None
-        with disk_errors(self._path), self._path.open("rb") as file:
-            return _rfind(file.fileno(), event, config)
+        """The last line about that config with that event, sought from the end.
+
+        Raises:
+            EnvironmentMissing: The disk refuses it.
+            UnexpectedReply: The last line, or the one sought, is not one of ours.
+        """
+        with self.appending() as log:
+            return log.find_last(event, config)
 
     def _open(self) -> int:
         try:
@@ -139,7 +122,7 @@ class AuditLog:
             ) from exc
 
     def _head(self, descriptor: int) -> Head:
-        line = _last_line(descriptor)
+        line = last_line(descriptor)
         try:
             if not is_sealed(line):
                 raise ValueError("changed since it was written")
@@ -199,8 +182,21 @@ class Appender:
         return self.head
 
     def find_last(self, event: Event, config: str) -> dict[str, Any] | None:
-        """The last line about that config with that event, sought from the end."""
-        return _rfind(self._descriptor, event, config)
+        """The last line about that config with that event, sought from the end.
+
+        Raises:
+            UnexpectedReply: It was changed.
+        """
+        line = rfind(self._descriptor, event, config)
+        if line is None:
+            return None
+        if not is_sealed(line):
+            raise UnexpectedReply(
+                f"the {event} line of {config} in {self._folder / AUDIT_FILE} was changed",
+                hint="see what was changed: python session_manager.py verify",
+            )
+        fields: dict[str, Any] = json.loads(line)
+        return fields
 
     def complete_last(self) -> None:
         """Give files of the last event their names, if a process was killed before it did."""
@@ -242,53 +238,3 @@ class Appender:
                 f"{self._folder / name} exists although this session never wrote it",
                 hint="move it out of the session's folder, then run the config again",
             )
-
-
-def _sum_of(line: bytes) -> bytes:
-    return sha256_hex(line[:-_SUM_CHARS] + b"}").encode()
-
-
-def _cut_torn_line(descriptor: int) -> int:
-    """Remove a last line without newline: its writer was killed, nobody was told of it."""
-    size = os.fstat(descriptor).st_size
-    if size == 0 or os.pread(descriptor, 1, size - 1) == b"\n":
-        return 0
-    torn_bytes = size - _line_start(descriptor, size)
-    os.ftruncate(descriptor, size - torn_bytes)
-    return torn_bytes
-
-
-def _last_line(descriptor: int) -> bytes:
-    size = os.fstat(descriptor).st_size
-    start = _line_start(descriptor, size - 1)
-    return os.pread(descriptor, max(0, size - 1 - start), start)
-
-
-def _line_start(descriptor: int, end: int) -> int:
-    """Where the line begins whose last byte is before `end`."""
-    at = end
-    while at > 0:
-        start = max(0, at - _TAIL_BYTES)
-        newline = os.pread(descriptor, at - start, start).rfind(b"\n")
-        if newline >= 0:
-            return start + newline + 1
-        at = start
-    return 0
-
-
-def _rfind(descriptor: int, event: Event, config: str) -> dict[str, Any] | None:
-    """Seek a line by its event and config.
-
-    Quotes inside a JSON string are escaped, so these bytes can only be the members themselves.
-    """
-    sought = f'"event":"{event}","config":"{config}",'.encode()
-    if os.fstat(descriptor).st_size == 0:
-        return None
-    with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as log:
-        complete = log.rfind(b"\n") + 1
-        at = log.rfind(sought, 0, complete)
-        if at < 0:
-            return None
-        start = log.rfind(b"\n", 0, at) + 1
-        line: dict[str, Any] = json.loads(log[start : log.find(b"\n", at)])
-        return line

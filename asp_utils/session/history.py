@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from asp_utils.clients.owned_process import OwnedProcess
 from asp_utils.errors import UnexpectedReply
-from asp_utils.session.audit import AUDIT_FILE, split_lines
+from asp_utils.session.audit import AUDIT_FILE
 from asp_utils.session.files import disk_errors, sha256_hex
+from asp_utils.session.lines import split_lines
 from asp_utils.session.names import config_number, run_record_name
-from asp_utils.session.processes import is_alive
 from asp_utils.session.records import AuditLine, RunRecord
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class RunHistory:
         """`ended`, `running`, or `interrupted` when its process is gone without a record."""
         if self.ended_at is not None:
             return "ended"
-        return "running" if is_alive(self.pid, self.start_ticks) else "interrupted"
+        return "running" if OwnedProcess(self.pid, self.start_ticks).is_alive() else "interrupted"
 
     def to_json(self) -> dict[str, Any]:
         """The shape that `show --json` prints."""

@@ -76,10 +76,11 @@ class Redactor:
 def _pattern_of(forms: set[str], short_chars: int) -> re.Pattern[str] | None:
     """One pattern for all forms, longest first, so that no end of a longer one is left over."""
     ordered = sorted(forms, key=lambda form: (-len(form), form))
-    sources = [
-        re.escape(form) if len(form) >= short_chars else rf"(?<!\w){re.escape(form)}(?!\w)"
-        for form in ordered
-    ]
+    sources = []
+    for form in ordered:
+        # The digits of percent-encoding may be written small or large.
+        source = re.sub("%[0-9A-F]{2}", r"(?i:\g<0>)", re.escape(form))
+        sources.append(source if len(form) >= short_chars else rf"(?<!\w){source}(?!\w)")
     return re.compile("|".join(sources)) if sources else None
 
 
@@ -104,7 +105,6 @@ def _forms(secret: str) -> Iterator[str]:
     for safe in ("", "/", "/:@"):
         percent = _percent_encoded(secret, safe)
         yield percent
-        yield re.sub("%..", lambda match: match[0].lower(), percent)
         yield percent.replace("%20", "+")
 
 

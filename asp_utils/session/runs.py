@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils import ejson
+from asp_utils.clients.owned_process import OwnedProcess
 from asp_utils.errors import Conflict, NotFound
 from asp_utils.session.files import disk_errors, sha256_hex, write_all
 from asp_utils.session.names import run_output_name, run_record_name
-from asp_utils.session.processes import start_ticks
 from asp_utils.session.version import TOOL_VERSION
 from asp_utils.units import iso_utc
 
@@ -201,6 +201,7 @@ def begin(
                 hint="leave numbered configs as they are; write a new one: "
                 "python session_manager.py config OPERATION --from FILE",
             )
+        process = OwnedProcess.find(os.getpid())
         before = held.find_last("run_started", config)
         started: dict[str, Any] = {
             "config": config,
@@ -211,7 +212,7 @@ def begin(
             "literal_secrets_allowed": literal_secrets_allowed,
             "config_sha256": sha256,
             "pid": os.getpid(),
-            "start_ticks": start_ticks(os.getpid()),
+            "start_ticks": process.start_ticks if process else 0,
         }
         held.commit("run_started", started)
     return Run(log, config_path, started, max_captured_bytes)

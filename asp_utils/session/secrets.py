@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.errors import ConfigInvalid, Fault
 from asp_utils.session.redactor import Redactor
+from asp_utils.session.urls import REDACTED, password_spans, url_passwords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -29,7 +30,6 @@ __all__ = [
     "refuse_literals",
     "replace",
     "resolve",
-    "url_passwords",
 ]
 
 SECRET_KEY_ENDINGS: Final = (
@@ -39,12 +39,7 @@ SECRET_KEY_ENDINGS: Final = (
 )  # fmt: skip
 """What a key ends with that holds a secret, written small and without punctuation."""
 
-_REDACTED: Final = "$redacted"
 _REFERENCE_HINT: Final = 'give it by reference, {"$env": "NAME"}, and set that environment variable'
-_USERINFO: Final = re.compile(
-    r"(?P<head>[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s:@/?#]*:)(?P<rest>\S*@)"
-)
-_PORT: Final = re.compile(r"[0-9]*[/?#]")
 
 
 @dataclass
@@ -138,17 +133,6 @@ def refuse_literals(subject: str, replaced: Replaced) -> None:
         raise ConfigInvalid(subject, faults)
 
 
-def url_passwords(text: str) -> list[str]:
-    """The passwords in the URLs of a text, as written and decoded."""
-    found = [password for _, _, password in _userinfos(text)]
-    if not found:
-        return []
-    # Costs 3 ms, and few configs hold a URL with a password.
-    from urllib.parse import unquote, unquote_plus
-
-    return list(dict.fromkeys(f(word) for word in found for f in (str, unquote, unquote_plus)))
-
-
 def _from_environment(name: str, path: str) -> str | Fault:
     value = os.environ.get(name)
     if value is None:
@@ -206,14 +190,14 @@ class _Replacement:
         return value
 
     def _url(self, text: str, path: str) -> str:
-        spans = [(start, end) for start, end, _ in _userinfos(text)]
+        spans = [(start, end) for start, end, _ in password_spans(text)]
         if not spans:
             return text
         self._fault(path, "a URL holds a password")
         self.result.redacted_paths.append(path)
         self.result.values += url_passwords(text)
         for start, end in reversed(spans):
-            text = f"{text[:start]}{_REDACTED}:{self._tag(text[start:end])}{text[end:]}"
+            text = f"{text[:start]}{REDACTED}:{self._tag(text[start:end])}{text[end:]}"
         return text
 
     def _redacted(self, value: Any, path: str) -> dict[str, str]:
@@ -222,7 +206,7 @@ class _Replacement:
         self.result.values += strings
         for text in strings:
             self.result.values += url_passwords(text)
-        return {_REDACTED: self._tag("\n".join(strings))}
+        return {REDACTED: self._tag("\n".join(strings))}
 
     def _fault(self, path: str, message: str) -> None:
         self.result.faults.append(Fault(path, message, hint=_REFERENCE_HINT))
@@ -240,17 +224,17 @@ class _Resolution:
         if isinstance(value, Mapping):
             if len(value) == 1:
                 key, content = next(iter(value.items()))
-                if key == _REDACTED or key in self._resolvers:
+                if key == REDACTED or key in self._resolvers:
                     return self._reference(key, content, path)
             return {key: self.value(item, f"{path}.{key}") for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self.value(item, f"{path}[{index}]") for index, item in enumerate(value)]
-        if isinstance(value, str) and f":{_REDACTED}:hmac-sha256:" in value:
+        if isinstance(value, str) and f":{REDACTED}:hmac-sha256:" in value:
             self._gone(path)
         return value
 
     def _reference(self, key: str, name: Any, path: str) -> str | None:
-        if key == _REDACTED:
+        if key == REDACTED:
             self._gone(path)
         elif not isinstance(name, str) or not name:
             self.faults.append(Fault(path, f"{key} needs a name", hint=f'{{"{key}": "NAME"}}'))
@@ -272,7 +256,7 @@ def _is_reference(value: Any) -> bool:
     if not isinstance(value, Mapping) or len(value) != 1:
         return False
     key, name = next(iter(value.items()))
-    return (key == _REDACTED or key in RESOLVERS) and isinstance(name, str)
+    return (key == REDACTED or key in RESOLVERS) and isinstance(name, str)
 
 
 def _strings_of(value: Any) -> list[str]:
@@ -282,20 +266,3 @@ def _strings_of(value: Any) -> list[str]:
     if isinstance(value, list | tuple):
         return [text for item in value for text in _strings_of(item)]
     return [] if value is None else [str(value)]
-
-
-def _userinfos(text: str) -> list[tuple[int, int, str]]:
-    """Where the passwords of the URLs in a text are: start, end (exclusive), password.
-
-    A password may hold unescaped `@`, `/` or `?`, though a URL should not: everything up to the
-    last `@` counts, unless what follows the colon is a port.
-    """
-    if "://" not in text or "@" not in text:
-        return []
-    found = []
-    for match in _USERINFO.finditer(text):
-        password = match["rest"][:-1]
-        known = password.startswith(f"{_REDACTED}:hmac-sha256:")
-        if password and not known and not _PORT.match(password):
-            found.append((match.start("rest"), match.end("rest") - 1, password))
-    return found

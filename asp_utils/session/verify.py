@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
+from asp_utils.clients.owned_process import OwnedProcess
 from asp_utils.session.audit import (
     AUDIT_FILE,
     LOCK_FILE,
     NO_LINE,
     PENDING_PREFIX,
-    is_sealed,
-    split_lines,
 )
 from asp_utils.session.files import disk_errors, exclusive, sha256_hex
 from asp_utils.session.history import AUDIT_LINE, first_error
+from asp_utils.session.lines import is_sealed, split_lines
 from asp_utils.session.names import config_number, run_output_name
-from asp_utils.session.processes import is_alive
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -225,6 +224,6 @@ def _open_runs(lines: list[tuple[int, AuditLine]]) -> dict[tuple[str, int], tupl
 
 def _report_open_runs(lines: list[tuple[int, AuditLine]], result: Verification) -> None:
     for (config, run), (number, line) in _open_runs(lines).items():
-        alive = is_alive(line.get("pid", 0), line.get("start_ticks", 0))
+        alive = OwnedProcess(line.get("pid", 0), line.get("start_ticks", 0)).is_alive()
         message = f"run {run} of {config} " + ("is running" if alive else "was interrupted")
         result.notes.append(Finding(AUDIT_FILE, message, number))

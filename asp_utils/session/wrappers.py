@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from asp_utils.errors import NotFound
@@ -36,6 +35,9 @@ class Wrappers:
         """
         path = self.find(operation)
         if path is None:
+            # Only a mistake needs difflib, which costs 6 ms.
+            from difflib import get_close_matches
+
             near = get_close_matches(operation, self.operations(), n=1)
             hint = f"did you mean {near[0]}?" if near else _GENERATE_HINT
             raise NotFound(f"there is no wrapper for an operation {operation!r}", hint=hint)

@@ -27,12 +27,12 @@ def launch(wrapper: str, help_text: str | None, module: str, function: str) -> i
             return _print_schema(wrapper)
         from asp_utils.runner import run  # costs 30 ms, which help and schema need not pay
 
-        return _end(run(wrapper, module, function, arguments))
+        return _end(run(_schema_path(wrapper), module, function, arguments))
     except KeyboardInterrupt:
         return 130
 
 
-def schema_path(wrapper: str) -> str:
+def _schema_path(wrapper: str) -> str:
     """Where the schema of a wrapper lies: `schemas/NAME.json` beside `cli_NAME.py`."""
     folder, file = os.path.split(os.path.abspath(wrapper))  # noqa: PTH100 - pathlib costs 6 ms
     name = file.removeprefix("cli_").removesuffix(".py")
@@ -40,7 +40,7 @@ def schema_path(wrapper: str) -> str:
 
 
 def _print_schema(wrapper: str) -> int:
-    path = schema_path(wrapper)
+    path = _schema_path(wrapper)
     try:
         with open(path, "rb") as file:  # noqa: PTH123
             content = file.read()

@@ -25,12 +25,11 @@ from asp_utils.errors import (
     Interrupted,
     PipelineInvalid,
 )
-from asp_utils.launch import schema_path
 from asp_utils.operation import marking_of
 from asp_utils.running import config_file, recording
 from asp_utils.running.command_line import Arguments, parse
 from asp_utils.running.interrupts import Interruption, Interrupts, ReaderGone
-from asp_utils.running.output import Printer
+from asp_utils.running.output import Printer, keep_standard_descriptors
 from asp_utils.running.target import Target
 from asp_utils.session.redactor import Redactor
 from asp_utils.session.secrets import resolve
@@ -48,16 +47,17 @@ GATES: Final[tuple[Gate, ...]] = ()
 _STDOUT: Final = 1
 
 
-def run(wrapper: str, module: str, function: str, words: Sequence[str]) -> int:
+def run(schema_file: str, module: str, function: str, words: Sequence[str]) -> int:
     """Carry out one command line of a wrapper and return the exit code.
 
     Args:
-        wrapper: Path of the wrapper script.
+        schema_file: The schema document beside the wrapper.
         module: The module that holds the operation.
         function: The operation's name in that module.
         words: The command line.
     """
-    this = _Run(wrapper, module, function)
+    keep_standard_descriptors()
+    this = _Run(Path(schema_file), module, function)
     with Interrupts(this.cancelled) as this.interrupts:
         outcome = _outcome_of(lambda: this.carry_out(words))
         this.interrupts.ignore()
@@ -107,11 +107,11 @@ class _Run:
 
     interrupts: Interrupts
 
-    def __init__(self, wrapper: str, module: str, function: str) -> None:
+    def __init__(self, schema_file: Path, module: str, function: str) -> None:
         self.printer = Printer()
         self.cancelled = threading.Event()
         self.place = ""
-        self._identity = (Path(schema_path(wrapper)), module, function)
+        self._identity = (schema_file, module, function)
         self._record: recording.Recording | None = None
 
     def carry_out(self, words: Sequence[str]) -> None:

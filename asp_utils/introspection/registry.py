@@ -7,6 +7,7 @@ import importlib
 import inspect
 import keyword
 import pkgutil
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
@@ -45,15 +46,23 @@ def registry(
     left_out = [] if skipped is None else skipped
     specs: list[OperationSpec] = []
     faults: list[Fault] = []
+    places: dict[str, list[str]] = {}
     for module, attribute, function in _functions(package, left_out):
+        marked = marking_of(function) is not None
+        if marked:
+            places.setdefault(attribute, []).append(source_of(function))
         try:
             spec = introspect(function, name=attribute, module=module, attribute=attribute)
         except DefinitionRefused as refusal:
-            marked = marking_of(function) is not None
             (faults if marked else left_out).extend(refusal.faults)
         else:
             specs.append(spec)
-    named = _with_distinct_names(specs, package, faults)
+    faults += [
+        Fault(used[-1], f"{name}: the name is used already, at {', '.join(used[:-1])}")
+        for name, used in places.items()
+        if len(used) > 1
+    ]
+    named = _with_distinct_names(specs, package)
     if faults:
         raise DefinitionRefused(f"operations of {package}", faults)
     return sorted(named, key=lambda spec: spec.name)
@@ -135,24 +144,16 @@ def _distance(module: str, name: str, function: Callable[..., Any]) -> tuple[int
     return module.count("."), name != getattr(function, "__name__", ""), module, name
 
 
-def _with_distinct_names(
-    specs: list[OperationSpec], package: str, faults: list[Fault]
-) -> list[OperationSpec]:
-    """Foreign functions of one name are qualified by their modules; marked ones are refused."""
-    sharing: dict[str, list[OperationSpec]] = {}
-    for spec in specs:
-        sharing.setdefault(spec.name, []).append(spec)
-    taken = set(sharing)
-    named: list[OperationSpec] = []
-    for name, rivals in sharing.items():
-        if len(rivals) == 1:
-            named += rivals
-        elif any(marking_of(rival.function) for rival in rivals):
-            places = ", ".join(rival.source for rival in rivals)
-            faults.append(Fault(rivals[0].source, f"{name}: the name is used twice ({places})"))
-        else:
-            named += [replace(it, name=_qualified(it, package, taken)) for it in rivals]
-    return named
+def _with_distinct_names(specs: list[OperationSpec], package: str) -> list[OperationSpec]:
+    """Functions of one name are qualified by their modules, except those that are marked."""
+    counts = Counter(spec.name for spec in specs)
+    taken = set(counts)
+    return [
+        spec
+        if counts[spec.name] == 1 or marking_of(spec.function) is not None
+        else replace(spec, name=_qualified(spec, package, taken))
+        for spec in specs
+    ]
 
 
 def _qualified(spec: OperationSpec, package: str, taken: set[str]) -> str:

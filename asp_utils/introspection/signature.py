@@ -93,9 +93,10 @@ class _Reader:
         parameters = [
             found
             for parameter in inspect.signature(self.function).parameters.values()
-            if (found := self._parameter(parameter, hints.get(parameter.name, _EMPTY))) is not None
+            if hints is not None
+            and (found := self._parameter(parameter, hints.get(parameter.name, _EMPTY)))
         ]
-        if self.marked and "return" not in hints:
+        if self.marked and hints is not None and "return" not in hints:
             self._refuse("has no return type")
         text = inspect.getdoc(self.function) or ""
         if self.marked and not text.strip():
@@ -111,17 +112,18 @@ class _Reader:
             summary=summary.strip() or f"Call {module}.{attribute}.",
             description=rest.strip("\n"),
             parameters=tuple(parameters),
-            returns=hints.get("return", Any),
+            returns=(hints or {}).get("return", Any),
             source=self.source,
             context_name=self.context_name,
         )
 
-    def _hints(self) -> dict[str, Any]:
+    def _hints(self) -> dict[str, Any] | None:
+        """The annotations; None when they cannot be read, which says all that there is to say."""
         try:
             return resolved(self.function)
         except (NameError, TypeError, SyntaxError, AttributeError) as exc:
             self._refuse(f"an annotation cannot be resolved: {exc}")
-            return {}
+            return None
 
     def _parameter(self, parameter: inspect.Parameter, annotation: Any) -> Parameter | None:
         if annotation is Context:

@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 _STDOUT: Final = 1
 
 
+def keep_standard_descriptors() -> None:
+    """Open what the parent process closed of stdin, stdout and stderr.
+
+    Else the next file that is opened, a session's perhaps, would be taken for stdout.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest free number is taken. Read-only: writing to it is an error, as it was.
+            os.open(os.devnull, os.O_RDONLY)
+
+
 class Printer:
     """Prints results and errors in the form that was asked for, without secrets."""
 

@@ -1,0 +1,1 @@
+"""Operations that must be refused, all at once."""

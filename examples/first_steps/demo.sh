@@ -7,7 +7,6 @@ cli=temp/cli_wrappers
 
 say() { printf '\n\033[1m# %s\033[0m\n' "$*"; }
 run() { printf '\033[36m$ python %s\033[0m\n' "$*"; python "$@"; }
-field() { python -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
 
 say "A session: every call below is a numbered config in it"
 run session_manager.py new
@@ -15,7 +14,6 @@ run session_manager.py new
 say "The local instance: Atlas Stream Processing on this machine"
 
 run $cli/cli_local_start.py $steps/0_local.json
-uri=$(python $cli/cli_local_status.py $steps/0_local.json | field mongod_uri)
 run $cli/cli_sp_list_connections.py $steps/0_connections.json
 # What an interrupted run may have left behind.
 python $cli/cli_sp_drop_stream_processor.py $steps/8_drop_processor.json > /dev/null 2>&1 || true
@@ -34,13 +32,13 @@ say "Feed it real documents, and sample what it gives"
 run $cli/cli_sp_sample_stream_processor.py $steps/5_sample_processor.json &
 sample=$!
 while kill -0 $sample 2> /dev/null; do
-    python $steps/feed.py "$uri"
+    python $steps/feed.py
 done
 wait $sample
 
 say "Its statistics, and the collection it merged into"
-run $cli/cli_sp_get_stream_processor_stats.py $steps/6_stats.json --output pretty
-run $steps/read.py "$uri"
+run $cli/cli_sp_get_stream_processor_stats.py $steps/6_stats.json
+run $steps/read.py
 
 say "Stop, drop, and look at the session"
 run $cli/cli_sp_stop_stream_processor.py $steps/7_stop_processor.json

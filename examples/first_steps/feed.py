@@ -1,10 +1,13 @@
-"""Insert ten minutes of made-up solar readings: `python feed.py MONGOD_URI`."""
+"""Insert ten minutes of made-up solar readings into the local instance."""
 
+import json
 import random
-import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from pymongo import MongoClient
+
+uri = json.loads(Path("temp/local/instance.json").read_text())["mongod_uri"]
 
 begin = datetime.now(UTC).replace(second=0, microsecond=0)
 readings = [
@@ -16,5 +19,5 @@ readings = [
     }
     for second in range(600)
 ]
-with MongoClient(sys.argv[1]) as client:
+with MongoClient(uri) as client:
     client.solar.readings.insert_many(readings)

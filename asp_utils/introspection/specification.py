@@ -157,8 +157,16 @@ def _value_schema(shape: Any, names: Mapping[str, Any]) -> dict[str, Any]:
         schema = holder.model_json_schema(schema_generator=_Schema, mode="serialization")
     except SCHEMA_ERRORS:
         return {}  # a class of its own that JSON Schema cannot describe: any value
-    value: dict[str, Any] = schema["properties"]["value"]
-    definitions = schema.get("$defs")
-    if definitions and value == {"$ref": f"#/$defs/{next(iter(definitions))}"}:
-        value = dict(definitions.pop(next(iter(definitions))))
+    definitions: dict[str, Any] = schema.get("$defs", {})
+    value = _inlined(schema["properties"]["value"], definitions)
     return {**value, "$defs": definitions} if definitions else value
+
+
+def _inlined(value: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """A value that is only a reference, with what it refers to unless that refers to itself."""
+    reference = value.get("$ref", "")
+    name = reference.removeprefix("#/$defs/")
+    if set(value) != {"$ref"} or f'"{reference}"' in json.dumps(definitions):
+        return value
+    inlined: dict[str, Any] = definitions.pop(name)
+    return inlined

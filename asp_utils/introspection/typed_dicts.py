@@ -41,7 +41,8 @@ def rebuilt(annotation: Any) -> Any:
 def hints_of(shape: Any) -> dict[str, Any]:
     """The annotations of a TypedDict's keys, strings evaluated, `NotRequired` kept."""
     names = dict(checking_names(shape.__module__))
-    return typing.get_type_hints(shape, globalns=names, include_extras=True)
+    # As locals: the references in a TypedDict look for globals in their own module alone.
+    return typing.get_type_hints(shape, localns=names, include_extras=True)
 
 
 @cache

@@ -59,6 +59,7 @@ def run(schema_file: str, module: str, function: str, words: Sequence[str]) -> i
     keep_standard_descriptors()
     this = _Run(Path(schema_file), module, function)
     with Interrupts(this.cancelled) as this.interrupts:
+        this.printer.held = this.interrupts.held
         outcome = _outcome_of(lambda: this.carry_out(words))
         this.interrupts.ignore()
         recorded = _outcome_of(lambda: this.finish(outcome))

@@ -73,10 +73,12 @@ class Interrupts:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Let a short stretch go to its end; what came meanwhile is raised after it."""
-        self._holding = True
-        yield
-        self._holding = False
-        if self._noted is not None:
+        before, self._holding = self._holding, True
+        try:
+            yield
+        finally:
+            self._holding = before
+        if self._noted is not None and not before:
             self._raise(self._noted)
 
     def watch_reader(self, descriptor: int) -> None:

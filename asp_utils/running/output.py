@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import select
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils import ejson
@@ -15,8 +15,11 @@ from asp_utils.session.redactor import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
 
 _STDOUT: Final = 1
+_ALWAYS_FITS: Final = select.PIPE_BUF
+"""Bytes that a pipe which is ready takes at once."""
 
 
 def keep_standard_descriptors() -> None:
@@ -40,6 +43,8 @@ class Printer:
         self.redactor = Redactor([])
         self.capture: Callable[[bytes], None] | None = None
         """Gets each line that was printed, for the run record."""
+        self.held: Callable[[], AbstractContextManager[None]] = nullcontext
+        """Keeps signals off while a line is printed and captured: both happen, or neither."""
         self._written = False
 
     def result(self, value: Any, *, streams: bool) -> None:
@@ -91,8 +96,14 @@ class Printer:
 
     def _document(self, document: Any, *, pretty: bool) -> None:
         line = self.redactor.line(_encoded(document, pretty=pretty) + b"\n")
+        cut = (len(line) - 1) // _ALWAYS_FITS * _ALWAYS_FITS
         try:
-            _write_all(line)
+            _write_all(line[:cut])
+            _wait_until_writable()
+            with self.held():
+                _write_all(line[cut:])
+                if self.capture is not None:
+                    self.capture(line)
         except BrokenPipeError as exc:
             raise ReaderGone from exc
         except OSError as exc:
@@ -100,8 +111,6 @@ class Printer:
                 f"cannot write to standard output: {exc.strerror}",
                 hint="look at where it is redirected to",
             ) from exc
-        if self.capture is not None:
-            self.capture(line)
 
 
 def _write_all(line: bytes) -> None:
@@ -111,7 +120,12 @@ def _write_all(line: bytes) -> None:
         try:
             rest = rest[os.write(_STDOUT, rest) :]
         except BlockingIOError:  # a parent process made the pipe non-blocking
-            select.select([], [_STDOUT], [])
+            _wait_until_writable()
+
+
+def _wait_until_writable() -> None:
+    """Wait for a slow reader where a signal may still end the wait."""
+    select.select([], [_STDOUT], [])
 
 
 def _encoded(document: Any, *, pretty: bool) -> bytes:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from asp_utils.context import Context
 from asp_utils.errors import EnvironmentMissing
 from asp_utils.operation import marking_of
+from asp_utils.session.wrappers import secret_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -54,7 +55,7 @@ class Target:
     @property
     def secret_parameters(self) -> set[str]:
         """The parameters that the schema calls secret."""
-        return {name for name, shape in self.properties.items() if _mentions_secret(shape)}
+        return set(secret_parameters({"properties": self.properties}))
 
     @cached_property
     def function(self) -> Callable[..., Any]:
@@ -132,12 +133,6 @@ def _context_names(function: Callable[..., Any]) -> set[str]:
     """The parameters that get the context, without evaluating annotations."""
     annotations = function.__annotations__.items()
     return {name for name, annotation in annotations if annotation in (Context, "Context")}
-
-
-def _mentions_secret(shape: Any) -> bool:
-    if isinstance(shape, dict):
-        return shape.get("writeOnly") is True or any(map(_mentions_secret, shape.values()))
-    return isinstance(shape, list) and any(map(_mentions_secret, shape))
 
 
 def _holds_whole_float(value: Any) -> bool:

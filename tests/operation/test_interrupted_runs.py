@@ -48,6 +48,18 @@ def test_a_signal_ends_a_stream_properly(
     assert (record["exit_code"], record["error"]["code"]) == (130, "INTERRUPTED")
 
 
+def test_a_second_signal_does_not_disturb_the_clean_up(toolkit: Toolkit, farewell: Path) -> None:
+    process = begin(toolkit, {"farewell": str(farewell)})
+    assert process.stdout is not None
+    process.stdout.readline()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+        process.send_signal(number)
+    process.communicate()
+    assert process.returncode == 130
+    assert farewell.read_text() == "farewell\n"
+    assert toolkit.record()["exit_code"] == 130
+
+
 def test_a_reader_that_has_enough_is_no_error(toolkit: Toolkit, farewell: Path) -> None:
     process = begin(toolkit, {"farewell": str(farewell)})
     assert process.stdout is not None

@@ -20,6 +20,7 @@ import typer
 from asp_utils.errors import AspError, Fault
 from asp_utils.generation import folder, reference
 from asp_utils.generation.wrappers import templates, wrapper_files
+from asp_utils.session.store import find_root
 from asp_utils.introspection.registry import OUR_OPERATIONS, registry
 
 PROJECT = Path(__file__).resolve().parent
@@ -92,14 +93,15 @@ def plan(package: str, out: Path | None = None) -> Target:
         sys.stderr.write(f"left out: {fault.path}: {fault.message}\n")
     environment = templates(PROJECT / "templates")
     ours = package == OUR_OPERATIONS
-    standard = PROJECT / "temp" / "cli_wrappers"
+    checkout = (PROJECT / "README.md").is_file()
+    standard = (PROJECT if checkout else find_root()) / "temp" / "cli_wrappers"
     folder_of_wrappers = out or (standard if ours else standard / package)
     files = {
         folder_of_wrappers / name: content
         for name, content in wrapper_files(specs, environment).items()
     }
     missing: list[str] = []
-    if ours and out is None:
+    if ours and out is None and checkout:
         readme = (PROJECT / "README.md").read_text(encoding="utf-8")
         files[PROJECT / "README.md"] = reference.with_table(readme, specs, environment).encode()
         page = reference.reference_page(specs, environment)

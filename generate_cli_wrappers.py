@@ -20,8 +20,8 @@ import typer
 from asp_utils.errors import AspError, Fault
 from asp_utils.generation import folder, reference
 from asp_utils.generation.wrappers import templates, wrapper_files
-from asp_utils.session.store import find_root
 from asp_utils.introspection.registry import OUR_OPERATIONS, registry
+from asp_utils.session.store import find_root
 
 PROJECT = Path(__file__).resolve().parent
 

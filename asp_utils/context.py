@@ -6,10 +6,13 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_SLICE_S: Final = 0.05
+"""How soon a thread beside the main one notices that the call is cancelled."""
 
 
 @dataclass(slots=True)
@@ -45,4 +48,8 @@ class Context:
 
     def wait(self, seconds: float) -> bool:
         """Wait, but no longer than until the call is cancelled; return whether it is."""
-        return self.cancelled.wait(max(0.0, seconds))
+        # Not `cancelled.wait`: a signal that raises in there may leave the event locked for ever.
+        deadline_s = self.now_s() + seconds
+        while not self.cancelled.is_set() and (left_s := deadline_s - self.now_s()) > 0:
+            time.sleep(min(left_s, _SLICE_S))
+        return self.cancelled.is_set()

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import sys
 
+_INTERRUPTED = 130
+
 
 def launch(wrapper: str, help_text: str | None, module: str, function: str) -> int:
     """Carry out one command line of a wrapper; return its exit code.
@@ -29,7 +31,7 @@ def launch(wrapper: str, help_text: str | None, module: str, function: str) -> i
 
         return _end(run(_schema_path(wrapper), module, function, arguments))
     except KeyboardInterrupt:
-        return 130
+        return _INTERRUPTED
 
 
 def _schema_path(wrapper: str) -> str:
@@ -62,12 +64,17 @@ def _print(text: bytes) -> int:
 
 
 def _end(code: int) -> int:
-    """End at once when pymongo is loaded: its exit hook waits half a second for its threads."""
-    if "pymongo" in sys.modules:
+    """Leave without the interpreter's farewell where that would wait, or crash.
+
+    Pymongo's exit hook sleeps half a second. Threads that still run (the watcher of stdout, or one
+    that a signal began) may bring down an interpreter that is being taken apart.
+    """
+    threads = sys.modules["threading"].active_count()
+    if "pymongo" in sys.modules or threads > 1 or code == _INTERRUPTED:
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
             except (OSError, ValueError, AttributeError):
-                code = code or 0  # nobody reads that stream any more
+                continue  # nobody reads that stream any more
         os._exit(code)
     return code

@@ -6,6 +6,7 @@ They derive from `BaseException`: library code that catches `Exception` must not
 
 from __future__ import annotations
 
+import _thread
 import os
 import select
 import signal
@@ -100,7 +101,9 @@ class Interrupts:
 
     def _raise(self, number: int) -> None:
         self._raised_at_s = time.monotonic()
-        self._cancelled.set()
+        # Not from here: the interrupted code may hold the lock that `set` needs. And not by a
+        # `threading.Thread`, whose start needs locks too.
+        _thread.start_new_thread(self._cancelled.set, ())
         if number == _READER_GONE:
             raise ReaderGone
         raise Interruption(signal.Signals(number).name)

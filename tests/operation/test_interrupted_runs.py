@@ -7,14 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.operation.conftest import Toolkit
+
+PROJECT = Path(__file__).parents[2]
 
 
 def begin(toolkit: Toolkit, config: dict[str, object]) -> subprocess.Popen[bytes]:
@@ -132,3 +133,18 @@ def test_an_ignored_signal_stays_ignored(toolkit: Toolkit) -> None:
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate()
     assert (process.returncode, output.count(b"\n")) == (0, 4)
+
+
+def test_signals_at_any_moment_leave_whole_records(toolkit: Toolkit) -> None:
+    """A signal may come between a line and what is known of it, or while the event is locked."""
+    for lines in range(1, 16):
+        process = begin(toolkit, {"pause_s": 0.0001 * (lines % 2)})
+        assert process.stdout is not None
+        for _ in range(lines * lines):
+            process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+        assert process.returncode == 130
+    verify = [sys.executable, str(PROJECT / "session_manager.py"), "verify"]
+    done = subprocess.run(verify, env=toolkit.environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout

@@ -24,6 +24,7 @@ from asp_utils.engine.clock import SystemClock
 from asp_utils.engine.context import Surroundings
 from asp_utils.engine.evaluate import Evaluator
 from asp_utils.engine.failures import ProcessorFailed
+from asp_utils.engine.memory import settle
 from asp_utils.errors import AspError
 
 if TYPE_CHECKING:
@@ -169,6 +170,7 @@ def main() -> int:
     """Read the specification from standard input and run it."""
     # Ctrl-C in a terminal reaches the whole process group; the supervisor decides for its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    settle()
     events = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a stray print must not end up among the events
     commands = sys.stdin.buffer

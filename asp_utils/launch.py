@@ -5,7 +5,6 @@ Nothing is imported here that the interpreter has not loaded anyway: start-up is
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 
@@ -29,6 +28,8 @@ def launch(wrapper: str, help_text: str | None, module: str, function: str) -> i
             return _print((help_text or f"{module}.{function}\n").encode("utf-8", "replace"))
         if "--schema" in arguments:
             return _print_schema(wrapper)
+        import gc
+
         # Importing makes a hundred thousand objects and no cycles: collecting meanwhile costs 7 ms.
         gc.set_threshold(_COLLECT_AFTER)
         from asp_utils.runner import run  # costs 30 ms, which help and schema need not pay

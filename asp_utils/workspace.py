@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
-from asp_utils.clients.stream_endpoint import StreamEndpoint
 from asp_utils.errors import Conflict, NotFound, TimedOut, UnexpectedReply
 
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
+    from asp_utils.clients.endpoint import Endpoint
     from asp_utils.context import Context
 
 LOCAL: Final = "local"
@@ -40,7 +40,7 @@ class ProcessorState(TypedDict):
 class Workspace:
     """The stream processing workspace behind an endpoint; a context manager."""
 
-    def __init__(self, ctx: Context, endpoint: StreamEndpoint) -> None:
+    def __init__(self, ctx: Context, endpoint: Endpoint) -> None:
         self._ctx = ctx
         self._endpoint = endpoint
 
@@ -56,7 +56,7 @@ class Workspace:
         self._endpoint.close()
 
     def command(self, command: Mapping[str, Any]) -> dict[str, Any]:
-        """Run one command; see `StreamEndpoint.command` for the errors."""
+        """Run one command; see `clients.endpoint.refusal` for the errors."""
         return self._endpoint.command(command)
 
     def listed(self, command: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
@@ -173,9 +173,18 @@ def connect(
         ConfigInvalid: The URL is none.
         EnvironmentMissing: The local instance cannot be started.
     """
-    if url != LOCAL:
-        secret = password.get_secret_value() if password is not None else None
-        return Workspace(ctx, StreamEndpoint(url, user, secret))
+    return Workspace(ctx, _local(ctx) if url == LOCAL else _remote(url, user, password))
+
+
+def _remote(url: str, user: str | None, password: SecretStr | None) -> Endpoint:
+    # pymongo costs 90 ms: what stays on this machine does without it.
+    from asp_utils.clients.stream_endpoint import StreamEndpoint
+
+    return StreamEndpoint(url, user, password.get_secret_value() if password is not None else None)
+
+
+def _local(ctx: Context) -> Endpoint:
+    """The local instance, started when it does not run."""
     # Only "local" needs the instance's code.
     from asp_utils.server import lifecycle
 
@@ -183,10 +192,7 @@ def connect(
     if state is None:
         ctx.progress("starting the local instance")
         state = lifecycle.start(ctx.local_folder)
-    endpoint = StreamEndpoint(
-        state.stream_processor_url, state.connection_user, state.connection_password
-    )
-    return Workspace(ctx, endpoint)
+    return lifecycle.connect(state)
 
 
 def _cursor(reply: Mapping[str, Any]) -> Any:

@@ -126,7 +126,7 @@ def engine(mongod: Mongod, stages: list[Document], source: Path, target: Path) -
     surroundings = Surroundings(
         "benchmark",
         {},
-        Evaluator(MongodSocket("127.0.0.1", mongod.port), "benchmark"),
+        Evaluator(MongodSocket.to(mongod.uri), "benchmark"),
         SystemClock(),
         threading.Event(),
     )

@@ -54,7 +54,7 @@ def database(cluster: MongoClient[Document]) -> Iterator[str]:
 @pytest.fixture
 def evaluator(mongod: Mongod) -> Iterator[Evaluator]:
     """An evaluator with a connection of its own."""
-    link = MongodSocket("127.0.0.1", mongod.port)
+    link = MongodSocket.to(mongod.uri)
     yield Evaluator(link, "asp_tests")
     link.close()
 
@@ -99,7 +99,7 @@ def rig(mongod: Mongod, database: str) -> Iterator[Callable[..., Rig]]:
         name: str = "tested",
         **options: Any,
     ) -> Rig:
-        link = MongodSocket("127.0.0.1", mongod.port)
+        link = MongodSocket.to(mongod.uri)
         clock = clock or ManualClock(1_700_000_000_000)
         surroundings = Surroundings(
             name,

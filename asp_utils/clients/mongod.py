@@ -157,7 +157,7 @@ class Mongod:
                     hint=f"read {log}",
                 )
             try:
-                link = MongodSocket("127.0.0.1", self.port, timeout_s=10)
+                link = MongodSocket.to(self.uri, timeout_s=10)
             except Unreachable:
                 time.sleep(_POLL_S)
                 continue

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
-from bson.errors import InvalidBSON
+from bson.errors import BSONError, InvalidBSON
 
-from asp_utils.errors import UnexpectedReply, Unreachable
+from asp_utils.errors import EnvironmentMissing, UnexpectedReply, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 OP_REPLY: Final = 1
 OP_QUERY: Final = 2004
@@ -37,6 +38,9 @@ DOCUMENTS: Final[CodecOptions[dict[str, Any]]] = CodecOptions(
     datetime_conversion=DatetimeConversion.DATETIME_AUTO
 )
 """How documents are decoded everywhere: plain dicts, naive UTC dates, dates out of range kept."""
+
+NOT_BSON: Final = (BSONError, OverflowError, UnicodeEncodeError, RecursionError)
+"""What `bson.encode` raises for a document that is no BSON document."""
 
 _INT: Final = struct.Struct("<i")
 _MALFORMED: Final = (struct.error, IndexError, ValueError, RecursionError, InvalidBSON)
@@ -92,29 +96,53 @@ def _decode_sections(payload: bytes, end: int) -> dict[str, Any]:
 
 
 class MongodSocket:
-    """One blocking connection to a mongod on this machine, several commands in flight.
+    """One blocking connection to a server on this machine, several commands in flight.
 
     Replies arrive in the order of the commands. Not thread-safe; needs no authentication, as the
     local instance's mongod listens on loopback only.
     """
 
-    def __init__(self, host: str, port: int, *, timeout_s: float | None = 60.0) -> None:
-        try:
-            self._socket = socket.create_connection((host, port), timeout=timeout_s)
-        except OSError as error:
-            raise Unreachable(
-                f"no mongod answers at {host}:{port}: {error}",
-                hint="start the local instance: cli_local_start.py",
-            ) from error
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(self, link: socket.socket, address: str) -> None:
+        self._socket = link
         self._request_ids = itertools.count(1)
-        self._address = f"{host}:{port}"
+        self._address = address
 
     @classmethod
     def to(cls, uri: str, *, timeout_s: float | None = 60.0) -> MongodSocket:
-        """A connection to the first host of a connection string."""
-        host, _, port = uri.removeprefix("mongodb://").split("/")[0].split(",")[0].rpartition(":")
-        return cls(host, int(port), timeout_s=timeout_s)
+        """A connection to the first host of a connection string.
+
+        Raises:
+            Unreachable: Nobody answers there.
+        """
+        address = uri.removeprefix("mongodb://").split("/")[0].split(",")[0]
+        if "@" in address:
+            raise EnvironmentMissing(
+                "the mongod that evaluates pipelines must not ask for a password",
+                hint="let ASP_MONGOD_URI name a loopback server without authentication",
+            )
+        host, _, port = address.rpartition(":")
+        try:
+            link = socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s)
+        except OSError as error:
+            raise _nobody(address, error) from error
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return cls(link, address)
+
+    @classmethod
+    def at(cls, path: Path, *, timeout_s: float | None = 60.0) -> MongodSocket:
+        """A connection to a Unix socket.
+
+        Raises:
+            Unreachable: Nobody answers there.
+        """
+        link = socket.socket(socket.AF_UNIX)
+        link.settimeout(timeout_s)
+        try:
+            link.connect(str(path))
+        except OSError as error:
+            link.close()
+            raise _nobody(str(path), error) from error
+        return cls(link, str(path))
 
     def send(self, body: bytes) -> None:
         """Send one encoded command without waiting for its reply."""
@@ -154,3 +182,8 @@ class MongodSocket:
                 raise Unreachable(f"the mongod at {self._address} closed the connection")
             read += count
         return bytes(buffer)
+
+
+def _nobody(address: str, error: OSError) -> Unreachable:
+    hint = "start the local instance: cli_local_start.py"
+    return Unreachable(f"nobody answers at {address}: {error}", hint=hint)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import bson
 from pymongo.errors import PyMongoError
 
-from asp_utils.engine.evaluate import MAX_BATCH_BYTES, NOT_BSON
+from asp_utils.clients.op_msg import NOT_BSON
+from asp_utils.engine.evaluate import MAX_BATCH_BYTES
 from asp_utils.engine.failures import ProcessorFailed
 from asp_utils.units import datetime_of
 

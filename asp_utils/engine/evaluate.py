@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import bson
-from bson.errors import BSONError
 
-from asp_utils.clients.op_msg import DOCUMENTS, MAX_DOCUMENT_BYTES, MongodSocket
+from asp_utils.clients.op_msg import DOCUMENTS, MAX_DOCUMENT_BYTES, NOT_BSON, MongodSocket
 from asp_utils.errors import UnexpectedReply
 
 if TYPE_CHECKING:
@@ -28,8 +27,6 @@ MAX_BATCH_BYTES: Final = MAX_DOCUMENT_BYTES - 64 * 1024
 """Room for the command around the batch."""
 _ALL: Final = 2**31 - 1
 _SCRATCH: Final = "scratch"
-NOT_BSON: Final = (BSONError, OverflowError, UnicodeEncodeError, RecursionError)
-"""What `bson.encode` raises for a document that is no BSON document."""
 
 
 @dataclass(frozen=True)

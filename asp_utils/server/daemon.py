@@ -151,9 +151,9 @@ class _Daemon:
         door = Doorkeeper(
             Authenticator(user, password), partial(answer_command, workspace), ObjectId()
         )
-        endpoint = Endpoint(door.answer)
+        endpoint = Endpoint(door.answer, owner=user)
         port = free_port(self._settings.ports.get("stream_endpoint"))
-        await endpoint.open(port)
+        await endpoint.open(port, self._place.usable_socket())
         await workspace.supervisor.resume_all()
         self._publish(port)
         _log.info("the stream endpoint answers at %s:%d", LOOPBACK, port)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 USER: Final = "asp_local"
 _PASSWORD_BYTES: Final = 24
 _MAX_LOG_BYTES: Final = 5_000_000
+_MAX_SOCKET_PATH_BYTES: Final = 108
+"""What fits into `struct sockaddr_un`, its ending zero included."""
 _Shape = TypeVar("_Shape")
 
 
@@ -45,6 +47,11 @@ class InstanceState:
     def file(self) -> Path:
         """The file that holds all this."""
         return InstanceFolder(Path(self.folder)).state_path
+
+    @property
+    def socket_path(self) -> Path | None:
+        """The endpoint's Unix socket, for processes of the same user; None when there is none."""
+        return InstanceFolder(Path(self.folder)).usable_socket()
 
     @property
     def supervisor_pid(self) -> int:
@@ -87,6 +94,11 @@ class InstanceFolder:
     def lock_path(self) -> Path:
         """The file that the daemon keeps locked as long as it lives."""
         return self.path / "instance.lock"
+
+    def usable_socket(self) -> Path | None:
+        """The Unix socket of the endpoint; None where the folder's path is too long for one."""
+        path = self.path / "endpoint.sock"
+        return path if len(os.fsencode(path)) < _MAX_SOCKET_PATH_BYTES else None
 
     @property
     def mongod_folder(self) -> Path:

@@ -12,9 +12,10 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from asp_utils.clients.local_endpoint import LocalEndpoint
 from asp_utils.clients.op_msg import MongodSocket
 from asp_utils.clients.owned_process import OwnedProcess
 from asp_utils.errors import (
@@ -30,7 +31,9 @@ from asp_utils.server.instance_folder import InstanceFolder, InstanceState
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["DAEMON", "LOCK_DESCRIPTOR", "InstanceState", "start", "status", "stop"]
+    from asp_utils.clients.endpoint import Endpoint
+
+__all__ = ["DAEMON", "LOCK_DESCRIPTOR", "InstanceState", "connect", "start", "status", "stop"]
 
 DAEMON: Final = (sys.executable, "-P", "-m", "asp_utils.instance")
 """The daemon's command line; `--folder` and `--lock-descriptor` are added."""
@@ -99,6 +102,18 @@ def stop(folder: Path, timeout_s: float = _STOP_S) -> bool:
     with suppress(ChildProcessError):
         os.waitpid(daemon.pid, 0)
     return True
+
+
+def connect(state: InstanceState) -> Endpoint:
+    """A connection to a running instance as its own user: its Unix socket, where it has one."""
+    if state.socket_path is not None:
+        return LocalEndpoint(state.socket_path)
+    # pymongo takes 90 ms, and is needed only where the folder's path is too long for a socket.
+    from asp_utils.clients.stream_endpoint import StreamEndpoint
+
+    return StreamEndpoint(
+        state.stream_processor_url, state.connection_user, state.connection_password
+    )
 
 
 def _start_or_join(
@@ -181,7 +196,7 @@ def _wait_for_other(place: InstanceFolder, deadline_s: float) -> InstanceState |
 def _answers(state: InstanceState) -> bool:
     """Whether the endpoint answers: a process that was just killed still seems to live."""
     try:
-        link = MongodSocket("127.0.0.1", state.ports["stream_endpoint"], timeout_s=_ANSWER_S)
+        link = MongodSocket.to(state.stream_processor_url, timeout_s=_ANSWER_S)
         try:
             return bool(link.command({"ping": 1}).get("ok"))
         finally:
@@ -208,13 +223,7 @@ def _log_tail(place: InstanceFolder, start: int) -> str:
 
 
 def _upsert_connections(state: InstanceState, connections: Connections) -> None:
-    # Imported here: pymongo takes 100 ms, and a start without connections needs none of it.
-    from asp_utils.clients.stream_endpoint import StreamEndpoint
-
-    endpoint = StreamEndpoint(
-        state.stream_processor_url, state.connection_user, state.connection_password
-    )
-    with endpoint:
+    with closing(connect(state)) as endpoint:
         try:
             endpoint.command({"localUpsertConnections": [dict(each) for each in connections]})
         except PipelineInvalid as error:

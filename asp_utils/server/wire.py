@@ -1,6 +1,7 @@
-"""The stream endpoint: a MongoDB wire protocol server on loopback.
+"""The stream endpoint: a MongoDB wire protocol server on loopback and on a Unix socket.
 
-It frames messages and carries replies; what a command means is up to the `Answer` it is given.
+It frames messages and carries replies; what a command means is up to the `Answer` it is given. On
+the Unix socket the kernel says who calls: the instance's own user needs no password there.
 """
 
 from __future__ import annotations
@@ -8,6 +9,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import os
+import socket
+import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -17,9 +21,13 @@ from asp_utils.server.framing import Framer, Request, encode_reply
 from asp_utils.server.replies import CommandFailure, failure_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from asp_utils.server.scram import Conversation
 
 LOOPBACK: Final = "127.0.0.1"
+_CREDENTIALS: Final = struct.Struct("3i")
+"""`struct ucred`: pid, uid, gid."""
 _READ_BYTES: Final = 256 * 1024
 _log = logging.getLogger(__name__)
 
@@ -40,23 +48,32 @@ Answer = Callable[[Caller, Request], Awaitable[dict[str, Any]]]
 
 
 class Endpoint:
-    """Accepts connections on 127.0.0.1 and answers their commands, one at a time each."""
+    """Accepts connections and answers their commands, one at a time each.
 
-    def __init__(self, answer: Answer) -> None:
+    Args:
+        answer: Gives the reply to a command.
+        owner: The user that a caller on the Unix socket is, if the process runs as our user.
+    """
+
+    def __init__(self, answer: Answer, owner: str | None = None) -> None:
         self._answer = answer
+        self._owner = owner
         self._connection_ids = itertools.count(1)
         self._reply_ids = itertools.count(1)
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._serving: set[asyncio.Task[None]] = set()
 
-    async def open(self, port: int) -> None:
-        """Listen on `port`."""
-        self._server = await asyncio.start_server(self._accept, LOOPBACK, port, backlog=1024)
+    async def open(self, port: int, socket_path: Path | None = None) -> None:
+        """Listen on a port of 127.0.0.1 and, where given, on a Unix socket."""
+        listen = asyncio.start_server(self._accept, LOOPBACK, port, backlog=1024)
+        self._servers.append(await listen)
+        if socket_path is not None:
+            self._servers.append(await asyncio.start_unix_server(self._accept, socket_path))
 
     async def close(self) -> None:
         """Stop listening and end every connection."""
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         for task in self._serving:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
@@ -67,8 +84,10 @@ class Endpoint:
         task.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        host, port = writer.get_extra_info("peername") or ("", 0)
-        caller = Caller(next(self._connection_ids), f"{host}:{port}")
+        peer = writer.get_extra_info("peername")
+        caller = Caller(next(self._connection_ids), ":".join(map(str, peer or ("local",))))
+        if _runs_as_us(writer.get_extra_info("socket")):
+            caller.user = self._owner
         framer = Framer()
         try:
             while chunk := await reader.read(_READ_BYTES):
@@ -98,3 +117,12 @@ class Endpoint:
             _log.error("command %s failed", request.name, exc_info=error)
             error = CommandFailure("InternalError", f"{request.name}: {error!r}")
         return failure_of(error).reply()
+
+
+def _runs_as_us(link: socket.socket) -> bool:
+    """Whether the other end of a Unix socket is a process of our own user."""
+    if link.family != socket.AF_UNIX:
+        return False
+    credentials = link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _, user_id, _ = _CREDENTIALS.unpack(credentials)
+    return bool(user_id == os.getuid())

@@ -29,7 +29,7 @@ AUTHENTICATOR = Authenticator("user", "password")
 
 
 def bare(instance: InstanceState) -> MongodSocket:
-    return MongodSocket("127.0.0.1", instance.ports["stream_endpoint"], timeout_s=10)
+    return MongodSocket.to(instance.stream_processor_url, timeout_s=10)
 
 
 def client(instance: InstanceState, **options: Any) -> MongoClient[dict[str, Any]]:

@@ -27,7 +27,7 @@ from asp_utils.errors import (
 )
 from asp_utils.operation import marking_of
 from asp_utils.running import config_file, recording
-from asp_utils.running.command_line import Arguments, parse
+from asp_utils.running.command_line import Arguments, no_config, parse
 from asp_utils.running.interrupts import Interruption, Interrupts, ReaderGone
 from asp_utils.running.output import Printer, keep_standard_descriptors
 from asp_utils.running.target import Target
@@ -120,7 +120,9 @@ class _Run:
         arguments = parse(words)
         self.printer.format = arguments.output
         target = Target(*self._identity)
-        source = config_file.read(arguments.config)
+        if not arguments.config and target.needs_config:
+            raise no_config()
+        source = config_file.read(arguments.config) if arguments.config else config_file.EMPTY
         self.place = source.shown
         store = Store()
         with self.interrupts.held():

@@ -32,7 +32,7 @@ def help_text(spec: OperationSpec) -> str:
     parts = [
         f"{file}: {spec.summary}",
         spec.description,
-        f"Usage: python {file} CONFIG.json    (or - to read the config from standard input)",
+        f"Usage: python {file} {_config(spec)}    (or - to read the config from standard input)",
         _OPTIONS,
         "\n".join(_keys(spec)),
         f"Effect: {spec.effect} ({EFFECT_MEANINGS[spec.effect]}).",
@@ -68,6 +68,10 @@ def key_words(spec: OperationSpec, name: str) -> str:
     if shape.get("default") is None:
         return f"{words.removesuffix(' or null')}, optional"
     return f"{words}, default {_json(shape['default'])}"
+
+
+def _config(spec: OperationSpec) -> str:
+    return "CONFIG.json" if spec.input_schema.get("required") else "[CONFIG.json]"
 
 
 def _keys(spec: OperationSpec) -> Iterator[str]:

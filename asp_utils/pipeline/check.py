@@ -193,8 +193,9 @@ def _kindless(
     if not isinstance(options, dict):
         yield Fault(path, "the options are an object", "", TYPE_MISMATCH)
     elif "connectionName" not in options and "into" not in options:
-        marks = sorted(mark for kind in kinds for mark in kind.marks)
-        hint = f"or one of: {', '.join(marks)}" if marks else ""
+        free = sorted(mark for kind in kinds if not kind.connection_type for mark in kind.marks)
+        slips = difflib.get_close_matches("connectionName", options, 1, 0.8)
+        hint = f"{slips[0]!r} is misspelled" if slips else f"or give {' or '.join(free)} instead"
         message = "the required field 'connectionName' is missing"
         yield Fault(f"{path}.connectionName", message, hint, MISSING_FIELD)
     elif not isinstance(options.get("connectionName", ""), str):

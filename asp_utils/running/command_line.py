@@ -21,7 +21,7 @@ class Arguments:
     """A wrapper's command line."""
 
     config: str = ""
-    """Path of the config; `-` for standard input."""
+    """Path of the config; `-` for standard input; empty when none was given."""
     output: str = "json"
     """One of `FORMATS`."""
     dry_run: bool = False
@@ -32,7 +32,7 @@ def parse(words: Sequence[str]) -> Arguments:
     """Read a command line.
 
     Raises:
-        UsageError: An unknown option or format, no config, or more than one.
+        UsageError: An unknown option or format, or more than one config.
     """
     found = Arguments()
     rest = iter(words)
@@ -50,9 +50,12 @@ def parse(words: Sequence[str]) -> Arguments:
             raise UsageError(f"{word!r} is one config too many", hint=_USAGE)
         else:
             found.config = word
-    if not found.config:
-        raise UsageError("no config was given", hint=_USAGE)
     return found
+
+
+def no_config() -> UsageError:
+    """The refusal of a command line without a config, where the operation needs one."""
+    return UsageError("no config was given", hint=_USAGE)
 
 
 def _format(name: str) -> str:

@@ -30,6 +30,10 @@ class ConfigFile:
     """Why it cannot be used."""
 
 
+EMPTY: Final = ConfigFile(None, "no config", {})
+"""What an operation runs with that needs no parameters, and was given none."""
+
+
 def read(argument: str) -> ConfigFile:
     """Read the config that a command line names; `-` is standard input."""
     path = None if argument == STANDARD_INPUT else Path(argument)

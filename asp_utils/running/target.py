@@ -53,6 +53,11 @@ class Target:
             raise EnvironmentMissing(f"cannot use {schema_file}: {exc}", hint=_REGENERATE) from exc
 
     @property
+    def needs_config(self) -> bool:
+        """Whether there are parameters that must be given."""
+        return bool(self._schema.get("required"))
+
+    @property
     def secret_parameters(self) -> set[str]:
         """The parameters that the schema calls secret."""
         return set(secret_parameters({"properties": self.properties}))

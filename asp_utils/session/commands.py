@@ -144,7 +144,11 @@ def verify(session_id: SessionId = None, as_json: AsJson = False) -> None:
             typer.echo(f"changed: {fault}")
         for note in found.notes:
             typer.echo(f"note: {note}")
-        verdict = f"{len(found.faults)} faults" if found.faults else "nothing was changed"
+        verdict = (
+            f"{len(found.faults)} fault{'s'[: len(found.faults) != 1]}"
+            if found.faults
+            else "nothing was changed"
+        )
         typer.echo(f"{session.id}: {found.lines} lines, {found.files} files: {verdict}")
         typer.echo(f"head {found.lines} sha256 {found.head_sha256}")
     if found.faults:

@@ -13,7 +13,7 @@ run session_manager.py new
 
 say "The local instance: Atlas Stream Processing on this machine"
 
-run $cli/cli_local_start.py $steps/0_local.json
+run $cli/cli_local_start.py
 run $cli/cli_sp_list_connections.py $steps/0_connections.json
 # What an interrupted run may have left behind.
 python $cli/cli_sp_drop_stream_processor.py $steps/8_drop_processor.json > /dev/null 2>&1 || true
@@ -45,4 +45,4 @@ run $cli/cli_sp_stop_stream_processor.py $steps/7_stop_processor.json
 run $cli/cli_sp_drop_stream_processor.py $steps/8_drop_processor.json
 run session_manager.py show
 run session_manager.py verify
-run $cli/cli_local_stop.py $steps/0_local.json
+run $cli/cli_local_stop.py

@@ -28,7 +28,6 @@ def test_options_are_read(words: list[str], expected: Arguments) -> None:
 @pytest.mark.parametrize(
     ("words", "message", "hint"),
     [
-        ([], "no config was given", "CONFIG.json"),
         (["a", "b"], "'b' is one config too many", "CONFIG.json"),
         (["a", "--dryrun"], "there is no option '--dryrun'", "did you mean --dry-run?"),
         (["a", "--limit=5"], "there is no option '--limit'", "there is: --dry-run"),

@@ -42,6 +42,19 @@ def test_a_config_from_outside_is_numbered_and_one_inside_keeps_its_number(
     assert names == {"001_echo.json", "001_echo.run-1.json", "001_echo.run-2.json"}
 
 
+def test_a_config_may_be_left_out_where_nothing_is_required(toolkit: Toolkit) -> None:
+    def call(name: str) -> subprocess.CompletedProcess[str]:
+        command = toolkit.command(name)
+        return subprocess.run(
+            command, env=toolkit.environment, capture_output=True, text=True, check=False
+        )
+
+    assert (call("nothing").returncode, call("nothing").stdout) == (0, "[1,2]\n")
+    assert (toolkit.session / "001_nothing.json").read_text().strip() == "{}"
+    refused = call("echo")
+    assert (refused.returncode, "no config was given" in refused.stderr) == (2, True)
+
+
 def test_a_stream_is_one_document_a_line(toolkit: Toolkit) -> None:
     done = toolkit.run("count", {"until": 3})
     assert done.stdout == '{"number":1}\n{"number":2}\n{"number":3}\n'

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 from pymongo import MongoClient
 
 from asp_utils.clients.mongod import Mongod
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
     from asp_utils.engine.processor import Processor
 
     Document = dict[str, Any]
+
+# Here examples vary from run to run; CI takes the same ones each time. Machines may be slow.
+settings.register_profile("suite", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("suite")
 
 _NUMBERS = itertools.count(1)
 

@@ -73,13 +73,29 @@ def sp_process(
         name = opened.get("name")
         if not isinstance(name, str):
             raise UnexpectedReply(f"the endpoint did not name the processor: {opened}"[:300])
+        count = 0
         try:
             with closing(workspace.sampled(name, opened, limit, max_seconds)) as documents:
-                yield from documents
+                for document in documents:
+                    yield document
+                    count += 1
+            if not count:
+                ctx.progress(_nothing_came(stages))
         finally:
             # A drained processor may be gone already.
             with suppress(NotFound):
                 workspace.command({"dropStreamProcessor": name})
+
+
+def _nothing_came(stages: list[dict[str, Any]]) -> str:
+    """Why a pipeline may have given nothing, in one sentence."""
+    windows = [name for stage in stages for name in stage if name.endswith("Window")]
+    if windows:
+        return (
+            f"no document came out: {windows[0]} closes when a later document moves the watermark "
+            "past its end plus allowedLateness, or after idleTimeout"
+        )
+    return "no document came out: the source gave none in time, or a $match kept none"
 
 
 @operation(effect="read")

@@ -136,6 +136,14 @@ def test_documents_end_by_themselves_and_dead_letters_are_shown(project: Any) ->
     assert dead["_dlqMessage"]["errInfo"]["reason"] == "can't $divide by zero"
 
 
+def test_silence_is_explained(project: Any) -> None:
+    window = {"interval": {"size": 1, "unit": "hour"}, "pipeline": [{"$count": "n"}]}
+    pipeline = [{"$source": {"documents": [{"n": 2}]}}, {"$tumblingWindow": window}]
+    ran = project.run("sp_process", {**LOCAL, "pipeline": pipeline})
+    assert (ran.code, ran.out) == (0, "")
+    assert "$tumblingWindow closes when a later document" in ran.err
+
+
 def test_plain_pymongo_needs_nothing_of_ours(
     project: Any, cluster_behind: MongoClient[Any]
 ) -> None:

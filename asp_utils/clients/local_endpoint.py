@@ -41,14 +41,14 @@ class LocalEndpoint:
         link, self._link = self._link or self._connected(), None
         try:
             reply = link.command(command)
+            self._link = link
         except NOT_BSON as error:
             self._link = link  # nothing was sent
             raise unsendable(error) from error
-        except BaseException:
+        finally:
             # Interrupted halfway, the reply may still come: nobody may take it for another's.
-            link.close()
-            raise
-        self._link = link
+            if self._link is None:
+                link.close()
         if not reply.get("ok"):
             raise refusal(reply)
         return reply

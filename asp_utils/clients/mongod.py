@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -130,11 +131,10 @@ class Mongod:
             start_new_session=True,
         )
         server = cls(process, chosen)
-        try:
+        with ExitStack() as undo:
+            undo.callback(server.stop)
             server._wait_until_primary(log, time.monotonic() + timeout_s)
-        except BaseException:
-            server.stop()
-            raise
+            undo.pop_all()
         return server
 
     def stop(self, timeout_s: float = 20.0) -> None:

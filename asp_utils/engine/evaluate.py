@@ -256,7 +256,7 @@ class Evaluator:
                 return {"ok": 0, "errmsg": f"the document is too large: {reply}"[:500]}
         opening = [{"$sort": {"_id": 1}}, {"$replaceRoot": {"newRoot": "$d"}}]
         given = {name: {"$literal": value} for name, value in (variables or {}).items()}
-        return self._ask(
+        reply = self._ask(
             {
                 "aggregate": self._scratch,
                 "pipeline": [*opening, *run.stages],
@@ -265,6 +265,10 @@ class Evaluator:
                 **self._options(run),
             }
         )
+        if reply["ok"]:
+            reply["cursor"] |= {"firstBatch": self._all_of(reply["cursor"]), "id": 0}
+        self._ask({"drop": self._scratch})
+        return reply
 
     def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
         try:

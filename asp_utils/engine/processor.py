@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 BATCH_DOCUMENTS: Final = 2000
 IN_FLIGHT: Final = 3
 CHECKPOINT_INTERVAL_MS: Final = 2000
+_CHECKPOINT_SHARE: Final = 20
+"""Checkpoints take a twentieth of the time at most: those of large windows are taken less often."""
+_MAX_CHECKPOINT_INTERVAL_MS: Final = 600_000
+"""What Atlas promises: never older than ten minutes."""
 _COMPACT_FROM: Final = 5000
 """Partial group states of one window before they are combined."""
 
@@ -82,12 +86,12 @@ class Processor:
     """Is given every batch of output documents (for samples)."""
     _pending: deque[_InFlight] = field(default_factory=deque)
     _idle_since_ms: int | None = None
-    _checkpointed_ms: int = 0
+    _next_checkpoint_ms: int = 0
     _position: Any = None
 
     def __post_init__(self) -> None:
         self._position = self.parts.source.position
-        self._checkpointed_ms = self.surroundings.clock.now_ms()
+        self._next_checkpoint_ms = self.surroundings.clock.now_ms() + CHECKPOINT_INTERVAL_MS
 
     def run(self, max_wait_ms: int = 200) -> None:
         """Process until `surroundings.stopping` is set, then leave a checkpoint."""
@@ -109,19 +113,22 @@ class Processor:
         else:
             self._idle_since_ms = None
             self._feed(batch)
-        if self.surroundings.clock.now_ms() - self._checkpointed_ms >= CHECKPOINT_INTERVAL_MS:
+        if self.surroundings.clock.now_ms() >= self._next_checkpoint_ms:
             self.checkpoint()
         return batch is not None
 
     def checkpoint(self) -> None:
         """Bring every batch to its end and save where the processor stands."""
         self._drain()
+        begun_ms = self.surroundings.clock.now_ms()
         parts = self.parts
         if parts.checkpoints is not None:
             windows = parts.windows.snapshot() if parts.windows else ()
             position = parts.source.position if self._position is None else self._position
             parts.checkpoints.save(Checkpoint(position, parts.stats.snapshot(), windows))
-        self._checkpointed_ms = self.surroundings.clock.now_ms()
+        now_ms = self.surroundings.clock.now_ms()
+        wait_ms = max(CHECKPOINT_INTERVAL_MS, _CHECKPOINT_SHARE * (now_ms - begun_ms))
+        self._next_checkpoint_ms = now_ms + min(wait_ms, _MAX_CHECKPOINT_INTERVAL_MS)
 
     def _feed(self, batch: Batch) -> None:
         """Send a batch to mongod; take back the oldest when enough are in flight."""

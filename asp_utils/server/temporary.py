@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.server.outcome import failure_of_outcome
@@ -120,11 +121,10 @@ class TemporaryProcessors:
         cursor_id, cursor = self._cursors.open(name, lambda: self._forget(name))
         temporary = TemporaryProcessor(processor, cursor, self._limits)
         self._running[name] = temporary
-        try:
+        with ExitStack() as undo:
+            undo.callback(cursor.close)
             await temporary.begin(self._launcher)
-        except BaseException:
-            cursor.close()
-            raise
+            undo.pop_all()
         return name, cursor_id
 
     def get(self, name: str) -> TemporaryProcessor | None:

@@ -27,6 +27,7 @@ MAX_BATCH_BYTES: Final = MAX_DOCUMENT_BYTES - 64 * 1024
 """Room for the command around the batch."""
 _ALL: Final = 2**31 - 1
 _SCRATCH: Final = "scratch"
+_TOO_LARGE: Final = "too large"
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,13 @@ class Ticket:
     reply: bytes | None = None
     problem: str = ""
     """Why the batch was not sent as one; it is evaluated in parts when it is collected."""
+    whole: bool = False
+    """The stages must see all documents at once (`$sort`, `$group`); no document is a batch too."""
 
     @property
     def passes(self) -> bool:
         """Whether there is nothing to evaluate."""
-        return not self.run.stages or not self.documents
+        return not self.run.stages or not (self.documents or self.whole)
 
 
 class Evaluator:
@@ -97,10 +100,15 @@ class Evaluator:
         self._in_flight: deque[Ticket] = deque()
 
     def submit(
-        self, run: Run, documents: Sequence[Document], variables: Mapping[str, Any] | None = None
+        self,
+        run: Run,
+        documents: Sequence[Document],
+        variables: Mapping[str, Any] | None = None,
+        *,
+        whole: bool = False,
     ) -> Ticket:
-        """Send a batch without waiting for its result."""
-        ticket = Ticket(run, documents, variables)
+        """Send a batch without waiting for its result; `whole` ones are for `collect_whole`."""
+        ticket = Ticket(run, documents, variables, whole=whole)
         try:
             command = self._command(run, documents, variables)
         except NOT_BSON as error:
@@ -109,7 +117,7 @@ class Evaluator:
         if ticket.passes:
             return ticket
         if len(command) > MAX_BATCH_BYTES:
-            ticket.problem = "too large"
+            ticket.problem = _TOO_LARGE
             return ticket
         self._link.send(command)
         self._in_flight.append(ticket)
@@ -122,14 +130,30 @@ class Evaluator:
         elif ticket.passes:
             outcome = Outcome(list(ticket.documents))
         else:
-            while ticket.reply is None:
-                self._in_flight.popleft().reply = self._link.receive()
-            reply = bson.decode(ticket.reply, DOCUMENTS)
+            reply = self._reply_to(ticket)
             if reply["ok"]:
                 outcome = Outcome(self._all_of(reply["cursor"]))
             else:
                 outcome = self._halved(ticket, _reason(reply))
         return outcome
+
+    def collect_whole(self, ticket: Ticket) -> list[Document]:
+        """Wait for a batch whose stages see all documents at once, however many they are.
+
+        Raises:
+            UnexpectedReply: mongod refused; the message is mongod's.
+        """
+        if ticket.passes:
+            return list(ticket.documents)
+        if ticket.problem == _TOO_LARGE:
+            reply = self._from_scratch(ticket.run, ticket.documents, ticket.variables)
+        elif ticket.problem:
+            raise UnexpectedReply(ticket.problem)
+        else:
+            reply = self._reply_to(ticket)
+        if not reply["ok"]:
+            raise UnexpectedReply(_reason(reply), details={"code": reply.get("code")})
+        return self._all_of(reply["cursor"])
 
     def evaluate(
         self, run: Run, documents: Sequence[Document], variables: Mapping[str, Any] | None = None
@@ -145,15 +169,7 @@ class Evaluator:
         Raises:
             UnexpectedReply: mongod refused; the message is mongod's.
         """
-        command = self._command(run, documents, variables)
-        if len(command) <= MAX_BATCH_BYTES:
-            self._link.send(command)
-            reply = self._next_reply()
-        else:
-            reply = self._from_scratch(run, documents, variables)
-        if not reply["ok"]:
-            raise UnexpectedReply(_reason(reply), details={"code": reply.get("code")})
-        return self._all_of(reply["cursor"])
+        return self.collect_whole(self.submit(run, documents, variables, whole=True))
 
     def supports_partial_groups(self) -> bool:
         """Whether this mongod divides a `$group` on request (probed, as it is internal)."""
@@ -184,6 +200,12 @@ class Evaluator:
         flags = {"needsMerge": True, "fromMongos": True} if run.partial else {}
         return {"cursor": {"batchSize": _ALL}, **flags, "$db": self._database}
 
+    def _reply_to(self, ticket: Ticket) -> dict[str, Any]:
+        """The reply to a batch in flight; replies come in the order of the batches."""
+        while ticket.reply is None:
+            self._in_flight.popleft().reply = self._link.receive()
+        return bson.decode(ticket.reply, DOCUMENTS)
+
     def _next_reply(self) -> dict[str, Any]:
         """The reply to the command just sent; those of batches in flight come before it."""
         while self._in_flight:
@@ -208,7 +230,7 @@ class Evaluator:
         """A batch that could not be sent as one: too large, or not all of it is BSON."""
         if len(ticket.documents) > 1:
             return self._halved(ticket, ticket.problem)
-        if ticket.problem != "too large":
+        if ticket.problem != _TOO_LARGE:
             return Outcome(failures=[self._failure(ticket, ticket.problem)])
         reply = self._from_scratch(ticket.run, ticket.documents, ticket.variables)
         if not reply["ok"]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.engine.checkpoint import Checkpoint
 from asp_utils.engine.evaluate import documents_bytes
-from asp_utils.engine.steps import Steps, close_window
+from asp_utils.engine.steps import Closing, begin_closing, finish_closing
 from asp_utils.pipeline.rewrite import (
     METADATA_FIELD,
     METADATA_VARIABLE,
@@ -23,7 +23,7 @@ from asp_utils.pipeline.rewrite import (
 from asp_utils.units import datetime_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from asp_utils.engine.batch import Batch, Source
     from asp_utils.engine.checkpoint import CheckpointStore
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from asp_utils.engine.event_time import TimeReader
     from asp_utils.engine.sinks import Sink
     from asp_utils.engine.stats import Stats
+    from asp_utils.engine.steps import Steps
     from asp_utils.engine.window import OpenWindow, Windows
 
     Document = dict[str, Any]
@@ -84,7 +85,10 @@ class Processor:
     surroundings: Surroundings
     show: Callable[[list[Document]], None] = lambda _: None
     """Is given every batch of output documents (for samples)."""
-    _pending: deque[_InFlight] = field(default_factory=deque)
+    _pending: deque[_InFlight | Closing] = field(default_factory=deque)
+    """Batches and closed windows at mongod, in the order in which their results count."""
+    _batch_count: int = 0
+    """How many of them are batches."""
     _idle_since_ms: int | None = None
     _next_checkpoint_ms: int = 0
     _position: Any = None
@@ -152,11 +156,12 @@ class Processor:
                 documents = [documents[i] for i in in_time]
                 indexes = [indexes[i] for i in in_time]
         ticket = self.surroundings.evaluator.submit(parts.steps.per_batch, documents)
+        self._batch_count += 1
         self._pending.append(
             _InFlight(ticket, horizon_ms, lambda i: self._metadata(batch, i), indexes)
         )
         self._position = batch.position
-        while len(self._pending) >= IN_FLIGHT:
+        while self._batch_count >= IN_FLIGHT:
             self._take_back()
 
     def _count(self, batch: Batch) -> None:
@@ -178,14 +183,25 @@ class Processor:
         times_ms, failures = parts.time_reader.read(batch.documents)
         for failure in failures:
             self._dead_letter(failure, self._metadata(batch, failure.index))
+        if not failures:
+            batch.times_ms = [time for time in times_ms if time is not None]
+            return batch.documents, batch.times_ms, everything
         kept = [index for index in everything if times_ms[index] is not None]
         times = [time for time in times_ms if time is not None]
         batch.times_ms = [0 if time is None else time for time in times_ms]
         return [batch.documents[index] for index in kept], times, kept
 
     def _take_back(self) -> None:
-        """Collect the oldest batch in flight and pass its results on."""
-        batch = self._pending.popleft()
+        """Collect what has been at mongod longest and pass its results on."""
+        first = self._pending.popleft()
+        if isinstance(first, Closing):
+            self._take_closed(first)
+        else:
+            self._batch_count -= 1
+            self._take_batch(first)
+        self.parts.dead_letters.flush()
+
+    def _take_batch(self, batch: _InFlight) -> None:
         outcome = self.surroundings.evaluator.collect(batch.ticket)
         for failure in outcome.failures:
             self._dead_letter(failure, batch.metadata(batch.indexes[failure.index]))
@@ -194,7 +210,13 @@ class Processor:
         else:
             self._keep(outcome)
             self._close_windows(batch.horizon_ms)
-        self.parts.dead_letters.flush()
+
+    def _take_closed(self, begun: Closing) -> None:
+        closing = self.parts.steps.closing
+        outcome = finish_closing(self.surroundings.evaluator, closing, begun)
+        for failure in outcome.failures:
+            self._dead_letter(failure, begun.variables[METADATA_VARIABLE])
+        self._emit(outcome.documents, begun.variables)
 
     def _drain(self) -> None:
         while self._pending:
@@ -218,7 +240,7 @@ class Processor:
             if horizon_ms is not None:
                 windows.watermark.advance(horizon_ms + windows.shape.allowed_lateness_ms)
                 self._close_windows(horizon_ms)
-        self.parts.dead_letters.flush()
+        self._drain()
 
     def _can_close(self) -> bool:
         """Whether time alone would still close a window."""
@@ -256,19 +278,20 @@ class Processor:
         window.size_bytes = documents_bytes(window.documents)
 
     def _close_windows(self, horizon_ms: int) -> None:
+        """Send the windows that have closed through their stages; their results come later."""
         windows = self.parts.windows
         assert windows is not None  # noqa: S101 - narrows the type
         for window in windows.take_closed(horizon_ms):
             metadata = windows.metadata(window, self.parts.source.source_type)
-            variables = {METADATA_VARIABLE: metadata}
-            outcome = close_window(
-                self.surroundings.evaluator, self.parts.steps.closing, window.documents, variables
+            begun = begin_closing(
+                self.surroundings.evaluator,
+                self.parts.steps.closing,
+                window.documents,
+                {METADATA_VARIABLE: metadata},
             )
-            for failure in outcome.failures:
-                self._dead_letter(failure, metadata)
-            self._emit(outcome.documents, variables)
+            self._pending.append(begun)
 
-    def _emit(self, documents: list[Document], variables: Document | None) -> None:
+    def _emit(self, documents: list[Document], variables: Mapping[str, Any] | None) -> None:
         """Hand documents to the sink, and to whoever samples."""
         if not documents:
             return

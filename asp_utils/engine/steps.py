@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from asp_utils.engine.evaluate import Evaluator, Failure, Outcome, Run
+from asp_utils.engine.evaluate import Evaluator, Failure, Outcome, Run, Ticket
 from asp_utils.errors import UnexpectedReply
 from asp_utils.pipeline.rewrite import (
     METADATA_FIELD,
@@ -70,23 +70,37 @@ def steps_of(plan: Plan, *, partial_groups: bool) -> Steps:
     return Steps(_run(before), per_batch, compact, closing)
 
 
-def close_window(
+@dataclass(frozen=True)
+class Closing:
+    """A closed window on its way through its stages."""
+
+    documents: list[Document]
+    variables: Mapping[str, Any]
+    """The window's metadata."""
+    ticket: Ticket
+
+
+def begin_closing(
     evaluator: Evaluator,
     closing: Sequence[Run],
     documents: list[Document],
     variables: Mapping[str, Any],
-) -> Outcome:
-    """Run a closed window's stages; documents that fail are named, the others still count."""
-    if not closing:
-        return Outcome(documents)
+) -> Closing:
+    """Send a closed window's documents through its stages, without waiting."""
     whole = Run(
         tuple(stage for run in closing for stage in run.stages),
         tuple(name for run in closing for name in run.operator_names),
     )
+    ticket = evaluator.submit(whole, documents, variables, whole=True)
+    return Closing(documents, variables, ticket)
+
+
+def finish_closing(evaluator: Evaluator, closing: Sequence[Run], begun: Closing) -> Outcome:
+    """What came of a closed window; documents that fail are named, the others still count."""
     try:
-        return Outcome(evaluator.evaluate_whole(whole, documents, variables))
+        return Outcome(evaluator.collect_whole(begun.ticket))
     except UnexpectedReply:
-        return _segment_by_segment(evaluator, closing, documents, variables)
+        return _segment_by_segment(evaluator, closing, begun.documents, begun.variables)
 
 
 def _segment_by_segment(

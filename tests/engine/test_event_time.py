@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 TO_DATE = {"$toDate": "$at"}
 
 iso_like = st.from_regex(
-    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|z|[+-]\d\d:?\d\d)?", fullmatch=True
+    r"\d{4}-?\d\d-?\d\d[Tt ]\d\d:\d\d:\d\d([.,]\d{1,9})?(Z|z|[+-]\d\d(:?\d\d(:?\d\d)?)?)?",
+    fullmatch=True,
 )
 real_times = st.builds(
     lambda moment, zone, digits: moment.isoformat(timespec=digits) + zone,
@@ -25,6 +26,14 @@ real_times = st.builds(
     st.sampled_from(["", "Z", "+00:00", "-07:30", "+14:00"]),
     st.sampled_from(["seconds", "milliseconds", "microseconds"]),
 )
+
+mangled = st.builds(
+    lambda text, at, char: text[:at] + char + text[at + 1 :],
+    real_times,
+    st.integers(0, 31),
+    st.sampled_from("0123456789 -+:.,TZWtz") | st.characters(),
+)
+"""A time with one character exchanged."""
 
 
 def in_mongod(evaluator: Evaluator, text: str) -> int | None:
@@ -41,9 +50,9 @@ def in_mongod(evaluator: Evaluator, text: str) -> int | None:
 
 
 @settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(text=st.one_of(real_times, iso_like))
+@given(text=st.one_of(real_times, iso_like, mangled))
 def test_what_is_read_here_is_what_mongod_reads(evaluator: Evaluator, text: str) -> None:
     here = iso_ms(text)
     assert here is None or here == in_mongod(evaluator, text)

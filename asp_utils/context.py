@@ -5,10 +5,13 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 _SLICE_S: Final = 0.05
@@ -31,6 +34,12 @@ class Context:
     """The session that records this call; None when nothing is recorded (library use)."""
     cancelled: threading.Event = field(default_factory=threading.Event)
     """Set when the call is to end: a signal came, or nobody reads the output any more."""
+
+    undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Keeps signals off while something is taken back: `with ctx.undisturbed(): ...`.
+
+    A `finally` clause alone can itself be interrupted, by a second Ctrl-C or a reader that leaves.
+    """
 
     @property
     def local_folder(self) -> Path:

@@ -60,6 +60,7 @@ def run(schema_file: str, module: str, function: str, words: Sequence[str]) -> i
     this = _Run(Path(schema_file), module, function)
     with Interrupts(this.cancelled) as this.interrupts:
         this.printer.held = this.interrupts.held
+        this.printer.reader_left = this.interrupts.quiet
         outcome = _outcome_of(lambda: this.carry_out(words))
         this.interrupts.ignore()
         recorded = _outcome_of(lambda: this.finish(outcome))
@@ -162,7 +163,7 @@ class _Run:
             return
         for gate in GATES:
             gate(target, config, record.session)
-        context = Context(store.root, record.session.folder, self.cancelled)
+        context = Context(store.root, record.session.folder, self.cancelled, self.interrupts.held)
         # Stdout carries data only: what a library prints goes to stderr.
         with redirect_stdout(sys.stderr):
             result = target.call(values, context)

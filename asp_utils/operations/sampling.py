@@ -83,7 +83,7 @@ def sp_process(
                 ctx.progress(_nothing_came(stages))
         finally:
             # A drained processor may be gone already.
-            with suppress(NotFound):
+            with ctx.undisturbed(), suppress(NotFound):
                 workspace.command({"dropStreamProcessor": name})
 
 

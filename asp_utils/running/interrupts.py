@@ -71,6 +71,10 @@ class Interrupts:
         """Let nothing interrupt any more: the run is over, and its record is being written."""
         self._holding = True
 
+    def quiet(self) -> None:
+        """Note that the run is ending already: the watcher's word would only disturb clean-up."""
+        self._raised_at_s = time.monotonic()
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Let a short stretch go to its end; what came meanwhile is raised after it."""

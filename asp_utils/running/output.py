@@ -45,7 +45,8 @@ class Printer:
         """Gets each line that was printed, for the run record."""
         self.held: Callable[[], AbstractContextManager[None]] = nullcontext
         """Keeps signals off while a line is printed and captured: both happen, or neither."""
-        self._written = False
+        self.reader_left: Callable[[], None] = lambda: None
+        """Is told that nobody reads stdout any more."""
 
     def result(self, value: Any, *, streams: bool) -> None:
         """Print what an operation returned.
@@ -105,6 +106,7 @@ class Printer:
                 if self.capture is not None:
                     self.capture(line)
         except BrokenPipeError as exc:
+            self.reader_left()
             raise ReaderGone from exc
         except OSError as exc:
             raise EnvironmentMissing(

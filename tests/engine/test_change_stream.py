@@ -76,6 +76,7 @@ def test_only_the_documents_with_metadata_of_their_events(
     made = rig([watch(db=database, coll="in", config=config), kind])
     cluster[database]["in"].insert_one({"_id": 1})
     cluster[database]["in"].update_one({"_id": 1}, {"$set": {"n": 1}})
+    read_until(made, 2)  # the update's document is looked up when the event is read
     cluster[database]["in"].delete_one({"_id": 1})
     cluster[database]["in"].insert_one({"_id": 2})
     assert [(d["_id"], d["op"], d["of"]) for d in read_until(made, 3)][-1] == (2, "insert", "in")

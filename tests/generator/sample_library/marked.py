@@ -71,7 +71,7 @@ def count(
             yield {"number": number}
     finally:
         if farewell is not None:
-            with Path(farewell).open("a", encoding="utf-8") as file:
+            with ctx.undisturbed(), Path(farewell).open("a", encoding="utf-8") as file:
                 file.write("farewell\n")
 
 

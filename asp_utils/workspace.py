@@ -77,8 +77,8 @@ class Workspace:
         found = self.listed(command, "streamProcessors")
         return next((item for item in found if item["name"] == name), None)
 
-    def state_of(self, name: str) -> str:
-        """The state of a stream processor.
+    def get(self, name: str) -> dict[str, Any]:
+        """The listed stream processor of that name.
 
         Raises:
             NotFound: No processor has that name.
@@ -90,7 +90,15 @@ class Workspace:
                 hint="list them: cli_sp_list_stream_processors.py",
                 path="$.name",
             )
-        return str(found["state"])
+        return found
+
+    def state_of(self, name: str) -> str:
+        """The state of a stream processor.
+
+        Raises:
+            NotFound: No processor has that name.
+        """
+        return str(self.get(name)["state"])
 
     def wait_for(
         self, name: str, wanted: set[str], before: str | None, timeout_s: float

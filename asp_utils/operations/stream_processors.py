@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         TimeoutSeconds,
     )
 
+_MODIFIABLE: Final = ("name", "pipeline", "tier", "dlq", "options")
 _ENVELOPE: Final = ("ok", "$clusterTime", "operationTime")
 
 
@@ -207,11 +208,13 @@ def sp_modify_stream_processor(
     if not resume_from_checkpoint:
         command["resumeFromCheckpoint"] = False
     with connect(ctx, stream_processor_url, connection_user, connection_password) as workspace:
-        before = workspace.state_of(name)
+        before = workspace.get(name)
         workspace.command(command)
         wanted = {"CREATED", "STOPPED", "FAILED"}
-        result = workspace.wait_for(new_name or name, wanted, before, timeout_s)
-        return {**result, "changed": True}
+        result = workspace.wait_for(new_name or name, wanted, str(before["state"]), timeout_s)
+        after = workspace.get(new_name or name)
+        changed = any(before.get(key) != after.get(key) for key in _MODIFIABLE)
+        return {**result, "changed": changed}
 
 
 @operation(effect="read")

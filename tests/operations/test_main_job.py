@@ -78,7 +78,9 @@ def test_from_sample_to_drop(project: Any, cluster_behind: MongoClient[Any]) -> 
     assert do(project, "sp_stop_stream_processor", **name)["state"] == "STOPPED"
     assert {d["_id"] for d in cluster_behind.main_job.out.find()} == {0, 1}
     renamed = do(project, "sp_modify_stream_processor", **name, new_name="counted")
-    assert renamed["name"] == "counted"
+    assert (renamed["name"], renamed["changed"]) == ("counted", True)
+    same = do(project, "sp_modify_stream_processor", name="counted", tier="SP10")
+    assert (same["state"], same["changed"]) == ("STOPPED", False)
     assert do(project, "sp_drop_stream_processor", name="counted")["state"] == "DROPPED"
     assert project.verify() == 0
     assert all(record["exit_code"] == 0 for record in project.records())

@@ -79,7 +79,7 @@ def test_from_sample_to_drop(project: Any, cluster_behind: MongoClient[Any]) -> 
     assert {d["_id"] for d in cluster_behind.main_job.out.find()} == {0, 1}
     renamed = do(project, "sp_modify_stream_processor", **name, new_name="counted")
     assert (renamed["name"], renamed["changed"]) == ("counted", True)
-    same = do(project, "sp_modify_stream_processor", name="counted", tier="SP10")
+    same = do(project, "sp_modify_stream_processor", name="counted", remove_dlq=True)
     assert (same["state"], same["changed"]) == ("STOPPED", False)
     assert do(project, "sp_drop_stream_processor", name="counted")["state"] == "DROPPED"
     assert project.verify() == 0

@@ -26,7 +26,10 @@ from asp_utils.errors import ConfigInvalid, Fault, UnexpectedReply, Unreachable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-CONNECT_TIMEOUT_S: Final = 10.0
+_CONNECT_S: Final = 10.0
+_CONNECT_LOOPBACK_S: Final = 2.0
+"""How long to look for the endpoint; nothing on this machine takes longer to say no."""
+_LOOPBACK: Final = re.compile(r"[/@](localhost|127\.|\[::1\])")
 _ATLAS_HOST: Final = re.compile(r"atlas-stream-[^/,@]*\.mongodb(-\w+)?\.net", re.IGNORECASE)
 
 
@@ -48,12 +51,13 @@ class StreamEndpoint:
         options: dict[str, Any] = {"username": user, "password": password} if user else {}
         if _ATLAS_HOST.search(full):
             options["tls"] = True
+        wait_s = _CONNECT_LOOPBACK_S if _LOOPBACK.search(full) else _CONNECT_S
         try:
             self._client: MongoClient[dict[str, Any]] = MongoClient(
                 full,
                 appname="asp-toolkit",
                 directConnection=True,
-                serverSelectionTimeoutMS=int(CONNECT_TIMEOUT_S * 1000),
+                serverSelectionTimeoutMS=int(wait_s * 1000),
                 datetime_conversion=DOCUMENTS.datetime_conversion,
                 **options,
             )

@@ -17,6 +17,8 @@ import bson
 from bson.errors import BSONError
 from bson.timestamp import Timestamp
 
+from asp_utils.errors import Fault
+from asp_utils.model.error_codes import CODES
 from asp_utils.server.replies import CommandFailure
 
 MAX_DEFINITION_BYTES: Final = 4 * 1024 * 1024
@@ -124,10 +126,10 @@ def check_new_name(name: str) -> None:
         CommandFailure: StreamProcessorInvalidOptions.
     """
     if not _NAME.fullmatch(name):
-        raise CommandFailure(
-            "StreamProcessorInvalidOptions",
-            f"invalid stream processor name {name[:80]!r}: 1 to 64 letters, digits, _ and -",
-        )
+        message = f"invalid stream processor name {name[:80]!r}"
+        hint = "a name has 1 to 64 letters, digits, _ and -"
+        code = CODES["StreamProcessorInvalidOptions"]
+        raise CommandFailure.of_faults([Fault("name", message, hint, code)])
 
 
 def check_definition_size(definition: Mapping[str, Any]) -> None:

@@ -39,6 +39,7 @@ CASES: list[Any] = [
     ("mongod refuses", "sp_create_stream_processor", create([SOURCE, {"$match": {"$foo": 1}}, MERGE]), 65, "$foo", "$.pipeline[1].$match"),
     ("not here yet", "sp_create_stream_processor", create([SOURCE, {"$throttle": {"messagesPerSec": 1}}, MERGE]), 65, "does not run $throttle", "$.pipeline[1].$throttle"),
     ("too large a number", "sp_process", {**LOCAL, "pipeline": [SOURCE, {"$match": {"a": 2**70}}]}, 65, "8-byte", None),
+    ("bad name", "sp_create_stream_processor", {**create([SOURCE, MERGE]), "name": "x y/z"}, 65, "1 to 64 letters", "$.name"),
     ("bad dead letters", "sp_process", {**LOCAL, "pipeline": [SOURCE], "dlq": {"connectionName": "x"}}, 65, "dlq", "$.dlq.db"),
 ]  # fmt: skip
 

@@ -49,8 +49,12 @@ def keyless(document: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in document.items() if not (made_up and k == "_id")}
 
 
-def test_there_are_enough() -> None:
+def test_every_example_is_listed_with_its_description() -> None:
+    listed = (FOLDER.parent / "README.md").read_text()
     assert len(EXAMPLES) >= 10
+    for path in EXAMPLES:
+        description = ejson.loads(path.read_text())["description"]
+        assert f"| [`{path.stem}`](pipelines/{path.name}) | {description} |" in listed
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=[path.stem for path in EXAMPLES])

@@ -7,8 +7,10 @@ Source: Atlas page "Manage stream processors"; asp-reference.md 1.3 to 1.9.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
+from asp_utils.errors import PipelineInvalid
 from asp_utils.operation import operation
 from asp_utils.pipeline_input import decoded, preview, processor_options, revived
 from asp_utils.workspace import ProcessorState, connect
@@ -209,7 +211,10 @@ def sp_modify_stream_processor(
         command["resumeFromCheckpoint"] = False
     with connect(ctx, stream_processor_url, connection_user, connection_password) as workspace:
         before = workspace.get(name)
-        workspace.command(command)
+        try:
+            workspace.command(command)
+        except PipelineInvalid as error:
+            raise _about_new_name(error) from error
         wanted = {"CREATED", "STOPPED", "FAILED"}
         result = workspace.wait_for(new_name or name, wanted, str(before["state"]), timeout_s)
         after = workspace.get(new_name or name)
@@ -259,3 +264,12 @@ def sp_get_stream_processor_stats(
     with connect(ctx, stream_processor_url, connection_user, connection_password) as workspace:
         reply = workspace.command({"getStreamProcessorStats": name, "options": options})
     return {key: value for key, value in reply.items() if key not in _ENVELOPE}
+
+
+def _about_new_name(error: PipelineInvalid) -> PipelineInvalid:
+    """The refusal of a modification: its field `name` is our parameter `new_name`."""
+    faults = [
+        replace(fault, path="$.new_name") if fault.path == "$.name" else fault
+        for fault in error.faults
+    ]
+    return PipelineInvalid(error.subject, faults)

@@ -81,9 +81,11 @@ def test_from_sample_to_drop(project: Any, cluster_behind: MongoClient[Any]) -> 
     assert (renamed["name"], renamed["changed"]) == ("counted", True)
     same = do(project, "sp_modify_stream_processor", name="counted", remove_dlq=True)
     assert (same["state"], same["changed"]) == ("STOPPED", False)
+    bad = project.run("sp_modify_stream_processor", {**LOCAL, "name": "counted", "new_name": "a b"})
+    assert (bad.code, bad.result["path"]) == (65, "$.new_name")
     assert do(project, "sp_drop_stream_processor", name="counted")["state"] == "DROPPED"
     assert project.verify() == 0
-    assert all(record["exit_code"] == 0 for record in project.records())
+    assert [record["exit_code"] for record in project.records()].count(65) == 1
 
 
 def test_a_dry_run_checks_and_sends_nothing(project: Any) -> None:

@@ -22,7 +22,7 @@ from asp_utils.pipeline.grammar import (
     TYPE_MISMATCH,
     Name,
     Options,
-    nearest,
+    name_hint,
     option_faults,
 )
 from asp_utils.pipeline.plan import PlannedStage, plan_pipeline
@@ -138,7 +138,7 @@ def _dead_letter_faults(dlq: Any, connections: Connections) -> Iterator[Fault]:
         return
     path = "options.dlq.connectionName"
     if name not in connections:
-        hint = nearest(name, list(connections))
+        hint = name_hint(name, list(connections))
         yield Fault(path, f"there is no connection {name!r}", hint, INVALID_OPTIONS)
     elif connections[name]["type"] != "atlas":
         message = f"connection {name!r} is no cluster; dead letters go to a collection"

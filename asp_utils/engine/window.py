@@ -78,13 +78,13 @@ class Windows:
         Returns:
             The indexes of documents in time, and of those whose window has closed.
         """
-        interval, offset = self.shape.interval_ms, self.shape.offset_ms
+        interval, start_of = self.shape.interval_ms, self.shape.start_of
         lateness, watermark = self.shape.allowed_lateness_ms, self.watermark
         horizon, highest = self.horizon_ms, watermark.value_ms
         in_time: list[int] = []
         late: list[int] = []
         for index, (document, time) in enumerate(zip(documents, times_ms, strict=True)):
-            start = time - (time - offset) % interval
+            start = start_of(time)
             document[WINDOW_FIELD] = start
             (late if start + interval <= horizon else in_time).append(index)
             if partitions is not None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.errors import Fault
-from asp_utils.introspection.wording import json_path, nearest, resolve, type_words, value_words
+from asp_utils.introspection.wording import json_path, resolve, type_words, value_words
+from asp_utils.spelling import nearest
 
 if TYPE_CHECKING:
     from pydantic import ValidationError

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any, Final
 
 _FORMATS: Final = {
@@ -80,13 +79,6 @@ def json_path(steps: Iterable[str | int]) -> str:
         '$.pipeline[1].$match["a b"]'
     """
     return "$" + "".join(map(_step, steps))
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that a mistyped one most likely means."""
-    by_folded = {name.casefold(): name for name in known}
-    found = get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.6)
-    return by_folded[found[0]] if found else None
 
 
 def _step(step: str | int) -> str:

@@ -7,7 +7,6 @@ checked by the engine.
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.errors import Fault
@@ -18,9 +17,10 @@ from asp_utils.pipeline.grammar import (
     INVALID_OPTIONS,
     MISSING_FIELD,
     TYPE_MISMATCH,
-    nearest,
+    name_hint,
     option_faults,
 )
+from asp_utils.spelling import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -162,8 +162,8 @@ def _unknown_stage(name: str, path: str, catalogue: Catalogue) -> Fault:
     if name in ATLAS_STAGES:
         hint = f"it runs here: {', '.join(sorted(catalogue.by_name))}"
         return Fault(path, f"the local engine does not run {name} yet", hint, NOT_HERE_YET)
-    close = difflib.get_close_matches(name, sorted(ATLAS_STAGES), 1, 0.7)
-    hint = f"did you mean {close[0]}?" if close else ""
+    close = nearest(name, sorted(ATLAS_STAGES), cutoff=0.7)
+    hint = f"did you mean {close}?" if close else ""
     return Fault(path, f"{name} is no stage of Atlas Stream Processing", hint, INVALID_OPTIONS)
 
 
@@ -174,7 +174,7 @@ def _connection_faults(
     if connections is None or not isinstance(name, str) or not below:
         return
     if name not in connections:
-        hint = nearest(name, list(connections))
+        hint = name_hint(name, list(connections))
         yield Fault(path + below, f"there is no connection {name!r}", hint, INVALID_OPTIONS)
         return
     usable = {kind.connection_type for kind in kinds} - {None}
@@ -194,8 +194,8 @@ def _kindless(
         yield Fault(path, "the options are an object", "", TYPE_MISMATCH)
     elif "connectionName" not in options and "into" not in options:
         free = sorted(mark for kind in kinds if not kind.connection_type for mark in kind.marks)
-        slips = difflib.get_close_matches("connectionName", options, 1, 0.8)
-        hint = f"{slips[0]!r} is misspelled" if slips else f"or give {' or '.join(free)} instead"
+        slip = nearest("connectionName", options, cutoff=0.8)
+        hint = f"{slip!r} is misspelled" if slip else f"or give {' or '.join(free)} instead"
         message = "the required field 'connectionName' is missing"
         yield Fault(f"{path}.connectionName", message, hint, MISSING_FIELD)
     elif not isinstance(options.get("connectionName", ""), str):

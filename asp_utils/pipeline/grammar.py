@@ -8,7 +8,6 @@ Source: Atlas page "Stream Processing aggregation stages"; asp-reference.md 2.2.
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -16,6 +15,7 @@ from pydantic.alias_generators import to_camel
 
 from asp_utils.errors import Fault
 from asp_utils.model.error_codes import CODES
+from asp_utils.spelling import nearest
 from asp_utils.units import to_ms
 
 if TYPE_CHECKING:
@@ -106,10 +106,10 @@ def option_faults(model: type[Options], value: Any, path: str) -> list[Fault]:
     return []
 
 
-def nearest(name: str, known: list[str]) -> str:
+def name_hint(name: str, known: list[str]) -> str:
     """A hint that names the nearest known name, or lists them all."""
-    close = difflib.get_close_matches(name, known, 1, 0.6)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"
+    close = nearest(name, known)
+    return f"did you mean {close!r}?" if close else f"known: {', '.join(sorted(known))}"
 
 
 def json_path(location: tuple[int | str, ...]) -> str:
@@ -133,7 +133,7 @@ def _fault_of(error: ErrorDetails, model: type[Options], path: str) -> Fault:
     match error["type"]:
         case "extra_forbidden":
             field = str(location[-1])
-            hint = nearest(field, _known_fields(model, location[:-1]))
+            hint = name_hint(field, _known_fields(model, location[:-1]))
             return Fault(where, f"unknown field {field!r}", hint, UNKNOWN_FIELD)
         case "missing":
             return Fault(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from asp_utils.errors import UsageError
+from asp_utils.spelling import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +73,5 @@ def _unknown(option: str) -> UsageError:
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:
-    from asp_utils.introspection.wording import nearest  # only a mistake needs difflib
-
     guess = nearest(word, known)
     return f"did you mean {guess}?" if guess else f"there is: {', '.join(known)}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from asp_utils.errors import AspError, ConfigInvalid, Fault, NotFound
+from asp_utils.session.given import KeyTwice, unique_members
 
 STANDARD_INPUT: Final = "-"
 _MAX_BYTES: Final = 64 * 1024 * 1024
@@ -70,7 +71,7 @@ def _content(path: Path | None, shown: str) -> bytes:
 def _parsed(content: bytes, shown: str) -> dict[str, Any]:
     try:
         text = content.decode("utf-8-sig")
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_number)
+        value = json.loads(text, object_pairs_hook=unique_members, parse_constant=_no_number)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError as exc:
@@ -82,19 +83,12 @@ def _parsed(content: bytes, shown: str) -> dict[str, Any]:
         raise _invalid(shown, f"is not JSON ({where}: {exc.msg})") from exc
     except RecursionError as exc:
         raise _invalid(shown, "is nested too deeply") from exc
+    except KeyTwice as exc:
+        raise _invalid(shown, f"has the key {json.dumps(exc.key)} twice in one object") from exc
     except ValueError as exc:
         raise _invalid(shown, str(exc)) from exc
     if not isinstance(value, dict):
         raise _invalid(shown, f"is a JSON {_KINDS.get(type(value), 'value')}, not an object")
-    return value
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"has the key {json.dumps(twice)} twice in one object")
     return value
 
 

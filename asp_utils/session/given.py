@@ -34,7 +34,7 @@ def read_config(file: str) -> dict[str, Any]:
     except OSError as exc:
         raise NotFound(f"{file} cannot be read: {exc.strerror}", hint="look at the path") from exc
     try:
-        config = json.loads(content, object_pairs_hook=_unique)
+        config = json.loads(content, object_pairs_hook=unique_members)
     except json.JSONDecodeError as exc:
         fault = Fault("$", f"line {exc.lineno}, column {exc.colno}: not JSON: {exc.msg}")
         raise ConfigInvalid(file, [fault]) from exc
@@ -51,7 +51,9 @@ def _read_setting(setting: str) -> tuple[str, Any]:
     if not key or not equals:
         raise UsageError(f"{setting!r} is not KEY=VALUE", hint="such as --set limit=5")
     try:
-        return key, json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique)
+        return key, json.loads(
+            text, parse_constant=_refuse_constant, object_pairs_hook=unique_members
+        )
     except (ValueError, RecursionError):
         return key, text
 
@@ -60,10 +62,22 @@ def _refuse_constant(name: str) -> Never:
     raise ValueError(f"{name} is not JSON")
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+class KeyTwice(ValueError):
+    """A JSON object names a key twice; `key` says which."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the key {key!r} is there twice")
+        self.key = key
+
+
+def unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An `object_pairs_hook` for configs, where the last of two equal keys must not win silently.
+
+    Raises:
+        KeyTwice: A key is there twice.
+    """
     members = dict(pairs)
     if len(members) < len(pairs):
         keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice!r} is there twice")
+        raise KeyTwice(next(key for key in keys if keys.count(key) > 1))
     return members

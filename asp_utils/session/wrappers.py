@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from asp_utils.errors import NotFound
+from asp_utils.spelling import nearest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,11 +36,8 @@ class Wrappers:
         """
         path = self.find(operation)
         if path is None:
-            # Only a mistake needs difflib, which costs 6 ms.
-            from difflib import get_close_matches
-
-            near = get_close_matches(operation, self.operations(), n=1)
-            hint = f"did you mean {near[0]}?" if near else _GENERATE_HINT
+            near = nearest(operation, self.operations())
+            hint = f"did you mean {near}?" if near else _GENERATE_HINT
             raise NotFound(f"there is no wrapper for an operation {operation!r}", hint=hint)
         return path
 

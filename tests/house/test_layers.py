@@ -25,7 +25,7 @@ LAYERS: list[list[tuple[str, ...]]] = [
     [("pipeline",)],
     [("clients",)],
     [("model",)],
-    [("errors", "units", "ejson")],
+    [("errors", "units", "ejson", "spelling")],
 ]
 
 

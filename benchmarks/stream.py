@@ -25,12 +25,13 @@ import orjson
 from asp_utils.clients.mongod import Mongod
 from asp_utils.clients.op_msg import MongodSocket
 from asp_utils.engine.assemble import Definition, assemble
-from asp_utils.engine.batch import Batch
+from asp_utils.engine.batch import Batch, Source
 from asp_utils.engine.clock import SystemClock
 from asp_utils.engine.context import Surroundings
 from asp_utils.engine.evaluate import Evaluator
 from asp_utils.engine.event_time import TimeReader
 from asp_utils.engine.memory import settle
+from asp_utils.engine.sinks import Sink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -63,7 +64,7 @@ WINDOW: list[Document] = [
 ]
 
 
-class LinesSource:
+class LinesSource(Source):
     """A file of JSON lines as a source; the position is the line."""
 
     operator_name = "LinesSource"
@@ -72,13 +73,18 @@ class LinesSource:
     def __init__(self, path: Path) -> None:
         self._lines = path.open("rb")
         self.position = 0
-        self.drained = False
+        self._at_end = False
+
+    @property
+    def drained(self) -> bool:
+        """Whether the last line was given."""
+        return self._at_end
 
     def read(self, max_documents: int, max_wait_ms: int) -> Batch | None:
         """The next lines, parsed."""
         lines = [line for _, line in zip(range(max_documents), self._lines, strict=False)]
         if not lines:
-            self.drained = True
+            self._at_end = True
             return None
         documents = orjson.loads(b"[" + b",".join(lines) + b"]")
         self.position += len(documents)
@@ -89,7 +95,7 @@ class LinesSource:
         self._lines.close()
 
 
-class LinesSink:
+class LinesSink(Sink):
     """JSON lines as a sink."""
 
     operator_name = "LinesSink"

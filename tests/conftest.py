@@ -21,7 +21,7 @@ from asp_utils.engine.context import Surroundings
 from asp_utils.engine.evaluate import Evaluator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from asp_utils.engine.processor import Processor
 
@@ -92,7 +92,7 @@ class Rig:
 
 @pytest.fixture
 def rig(mongod: Mongod, database: str) -> Iterator[Callable[..., Rig]]:
-    """A factory of processors: `rig(pipeline, **options)`; connection `c` is the test's mongod."""
+    """A factory of processors: `rig(pipeline, connections=…, **options)`; `c` is its mongod."""
     opened: list[tuple[Surroundings, MongodSocket]] = []
     made: list[Rig] = []
     state = MongoClient[Any](mongod.uri)
@@ -103,13 +103,18 @@ def rig(mongod: Mongod, database: str) -> Iterator[Callable[..., Rig]]:
         clock: ManualClock | None = None,
         checkpointed: bool = False,
         name: str = "tested",
+        connections: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Rig:
         link = MongodSocket.to(mongod.uri)
         clock = clock or ManualClock(1_700_000_000_000)
         surroundings = Surroundings(
             name,
-            {"c": {"type": "atlas", "uri": mongod.uri}, "solar": {"type": "inmemory"}},
+            {
+                "c": {"type": "atlas", "uri": mongod.uri},
+                "solar": {"type": "inmemory"},
+                **(connections or {}),
+            },
             Evaluator(link, database, name),
             clock,
             threading.Event(),

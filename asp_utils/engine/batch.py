@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Sequence
 
     Document = dict[str, Any]
 
@@ -18,6 +19,8 @@ class Unreadable:
     document: Any
     """What could be kept of it."""
     reason: str
+    metadata: Document = field(default_factory=dict)
+    """Its `stream.source` metadata, as far as it is known."""
 
 
 @dataclass
@@ -31,12 +34,12 @@ class Batch:
     """Where to go on after this batch; BSON-safe."""
     metadata: Callable[[int], Document]
     """The `stream.source` metadata of the document at an index."""
-    partitions: Sequence[Hashable] | None = None
+    partitions: Sequence[str] | None = None
     """The partition of each document; None where the source has one only."""
     unreadable: list[Unreadable] = field(default_factory=list)
 
 
-class Source(Protocol):
+class Source(ABC):
     """A stream of documents that can be read again from a position."""
 
     operator_name: str
@@ -45,16 +48,37 @@ class Source(Protocol):
     """Its `stream.source.type`: kafka, atlas or generated."""
     position: Any
     """Where it stands before the first batch."""
+    partition_idle_timeout_ms: int | None = None
+    """A partition that is silent this long no longer holds the watermark back; None: it does."""
 
+    @abstractmethod
     def read(self, max_documents: int, max_wait_ms: int) -> Batch | None:
-        """The next documents; None when there were none within the time."""
-        ...
+        """The next documents; None when there were none within the time.
+
+        Raises:
+            ProcessorFailed: The source cannot go on.
+        """
 
     @property
     def drained(self) -> bool:
         """Whether nothing can ever come any more."""
-        ...
+        return False
 
+    @property
+    def partitions(self) -> Sequence[str] | None:
+        """The partitions read now, silent ones too; None where the source has one only.
+
+        The watermark is the minimum over them, so one that has given nothing yet holds it.
+        """
+        return None
+
+    def committed(self, position: Any) -> None:  # noqa: B027 - most sources need nothing
+        """Hear that everything up to `position` is safe (a checkpoint holds it)."""
+
+    def stats(self) -> Document:
+        """Fields of its own for the processor's stats (asp-reference.md 3.2)."""
+        return {}
+
+    @abstractmethod
     def close(self) -> None:
         """Release what it holds."""
-        ...

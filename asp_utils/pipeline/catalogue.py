@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from asp_utils.errors import Fault
     from asp_utils.pipeline.grammar import Options
 
 Role = Literal["source", "transform", "window", "sink"]
@@ -67,7 +68,8 @@ class StageSpec:
     """One stage, or one kind of a stage that has several (`$source` from Kafka, from documents).
 
     `options` is None for a stage whose grammar mongod itself checks. `build` is the engine's
-    constructor; this layer only carries it.
+    constructor; this layer only carries it. A transform is run by mongod as it stands, by mongod
+    after `translate`, or by what `build` makes.
     """
 
     name: str
@@ -80,12 +82,30 @@ class StageSpec:
     """Allowed in a window's inner pipeline."""
     connection_type: str | None = None
     """The connection type that this kind of source or sink needs; None: it takes no connection."""
+    further_connections: Mapping[str, str] = field(default_factory=dict)
+    """Other connections it may name: path below the options (`schemaRegistry.connectionName`) to
+    the type that is needed there."""
+    ends: bool = False
+    """A transform that may stand last, in place of a sink; then `build_sink` makes the sink."""
+    keeps_count: bool = False
+    """Every document that goes in comes out, unless it fails (a stage that mongod runs)."""
+    writes_metadata: bool = False
+    """It changes the stream metadata of the documents that pass."""
     marks: frozenset[str] = frozenset()
     """Fields that only this kind has, to tell kinds apart where no connection does."""
     probes: Callable[[dict[str, Any]], Iterable[Probe]] | None = None
     """What of the options mongod has to parse before the stage is accepted."""
+    warnings: Callable[[Any], Iterable[Fault]] | None = None
+    """Traps in options that are allowed; paths are relative to the options."""
+    translate: Callable[[Any], Sequence[dict[str, Any]] | None] | None = None
+    """The stages of mongod's own that do the same; None, or giving None: `build` makes it."""
     build: Any = None
-    """What the engine makes of it; its type depends on the role."""
+    """What the engine makes of it: `build(options, surroundings)`, for a source with the position
+    too; its type depends on the role."""
+    build_sink: Any = None
+    """What the engine makes of it where it `ends` a pipeline."""
+    partial: Mapping[str, str] = field(default_factory=dict)
+    """What is not as on Atlas: option (`config.acks`, "" for the stage) to the difference."""
 
 
 @dataclass(frozen=True)
@@ -133,9 +153,10 @@ def connection_name(options: Any) -> tuple[str, Any]:
     if isinstance(options, dict):
         if "connectionName" in options:
             return ".connectionName", options["connectionName"]
-        into = options.get("into")
-        if isinstance(into, dict) and "connectionName" in into:
-            return ".into.connectionName", into["connectionName"]
+        for outer in ("into", "from"):
+            inner = options.get(outer)
+            if isinstance(inner, dict) and "connectionName" in inner:
+                return f".{outer}.connectionName", inner["connectionName"]
     return "", None
 
 

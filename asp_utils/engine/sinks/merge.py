@@ -16,16 +16,12 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from asp_utils.engine.evaluate import Run
 from asp_utils.engine.failures import ProcessorFailed
+from asp_utils.engine.hidden import visible
 from asp_utils.engine.merge_writer import MergeWriter, Write
-from asp_utils.engine.sinks import Rejected
+from asp_utils.engine.sinks import Rejected, Sink
 from asp_utils.pipeline.catalogue import Probe, StageSpec
 from asp_utils.pipeline.grammar import Expression, Name, Options, is_expression
-from asp_utils.pipeline.rewrite import (
-    METADATA_FIELD,
-    METADATA_VARIABLE,
-    WINDOW_FIELD,
-    resolve_metadata,
-)
+from asp_utils.pipeline.rewrite import METADATA_FIELD, METADATA_VARIABLE, resolve_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -68,7 +64,7 @@ class MergeOptions(Options):
         return self
 
 
-class MergeSink:
+class MergeSink(Sink):
     """Writes documents into one or, with dynamic targets, many collections."""
 
     operator_name = "MergeOperator"
@@ -120,7 +116,7 @@ class MergeSink:
         self, documents: Sequence[Document], variables: Mapping[str, Any] | None
     ) -> tuple[list[Write], list[Rejected]]:
         if self._constant is not None:
-            writes = [Write(i, _visible(d), *self._constant) for i, d in enumerate(documents)]
+            writes = [Write(i, visible(d), *self._constant) for i, d in enumerate(documents)]
             return writes, []
         outcome = self._surroundings.evaluator.evaluate(
             self._computing(after_window=variables is not None), documents, variables
@@ -131,7 +127,7 @@ class MergeSink:
         writes = []
         for index, computed in zip(left, outcome.documents, strict=True):
             reason = _faulty_target(computed)
-            document = _visible(documents[index])
+            document = visible(documents[index])
             if reason:
                 rejected.append(Rejected(document, reason, index))
                 continue
@@ -157,14 +153,6 @@ class MergeSink:
         base = f"$${METADATA_VARIABLE}" if after_window else f"${METADATA_FIELD}"
         stage = resolve_metadata({"$project": {"_id": 0, **fields}}, base)
         return Run((stage,), (self.operator_name,))
-
-
-def _visible(document: Document) -> Document:
-    """The document without the engine's hidden fields."""
-    if METADATA_FIELD in document or WINDOW_FIELD in document:
-        hidden = (METADATA_FIELD, WINDOW_FIELD)
-        return {key: value for key, value in document.items() if key not in hidden}
-    return document
 
 
 def _as_expression(value: Any) -> Any:

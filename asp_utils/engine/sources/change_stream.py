@@ -17,7 +17,7 @@ from bson import Timestamp
 from pydantic import Field
 from pymongo.errors import OperationFailure, PyMongoError
 
-from asp_utils.engine.batch import Batch
+from asp_utils.engine.batch import Batch, Source
 from asp_utils.engine.failures import ProcessorFailed
 from asp_utils.pipeline.catalogue import StageSpec
 from asp_utils.pipeline.grammar import Name, Options, TimeField
@@ -68,12 +68,11 @@ class ChangeStreamOptions(Options):
     config: ChangeStreamConfig = ChangeStreamConfig()
 
 
-class ChangeStreamSource:
+class ChangeStreamSource(Source):
     """Change events in order; the position is the resume token behind them."""
 
     operator_name = "ChangeStreamConsumerOperator"
     source_type = "atlas"
-    drained = False
 
     def __init__(
         self, options: ChangeStreamOptions, surroundings: Surroundings, position: Document | None

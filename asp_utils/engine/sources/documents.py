@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from asp_utils.engine.batch import Batch
+from asp_utils.engine.batch import Batch, Source
 from asp_utils.engine.evaluate import Run
 from asp_utils.errors import Fault, PipelineInvalid, UnexpectedReply
 from asp_utils.pipeline.catalogue import StageSpec
@@ -27,7 +27,7 @@ class DocumentsOptions(Options):
     time_field: TimeField | None = None
 
 
-class DocumentsSource:
+class DocumentsSource(Source):
     """Gives the documents in order; the position is the count of those given."""
 
     operator_name = "GeneratedDataSourceOperator"
@@ -44,7 +44,7 @@ class DocumentsSource:
     @property
     def drained(self) -> bool:
         """Whether all documents were given."""
-        return self.position >= len(self._documents)
+        return bool(self.position >= len(self._documents))
 
     def read(self, max_documents: int, max_wait_ms: int) -> Batch | None:
         """The next documents, stamped with the time of reading."""

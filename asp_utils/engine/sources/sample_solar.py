@@ -11,7 +11,7 @@ import random
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from asp_utils.engine.batch import Batch
+from asp_utils.engine.batch import Batch, Source
 from asp_utils.pipeline.catalogue import StageSpec
 from asp_utils.pipeline.grammar import Name, Options, TimeField
 from asp_utils.units import EPOCH
@@ -48,12 +48,11 @@ def reading(number: int) -> dict[str, Any]:
     }
 
 
-class SampleSource:
+class SampleSource(Source):
     """Gives the readings that are due; what fell due while it was stopped is not made up for."""
 
     operator_name = "SampleDataSourceOperator"
     source_type = "generated"
-    drained = False
 
     def __init__(self, surroundings: Surroundings, position: int | None) -> None:
         self._clock = surroundings.clock

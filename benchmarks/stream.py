@@ -147,7 +147,7 @@ def engine(mongod: Mongod, stages: list[Document], source: Path, target: Path) -
         processor.parts.time_reader = TimeReader(time_field, surroundings.evaluator)
     with target.open("wb") as out:
         processor.parts.source = LinesSource(source)
-        processor.parts.sink = LinesSink(out)
+        processor.parts.output.sink = LinesSink(out)
         processor.run_until_drained()
         processor.checkpoint()
 

@@ -18,12 +18,15 @@ from asp_utils.engine.assemble import Definition, assemble
 from asp_utils.engine.checkpoint import CheckpointStore
 from asp_utils.engine.clock import ManualClock
 from asp_utils.engine.context import Surroundings
+from asp_utils.engine.diagnosis import explained
 from asp_utils.engine.evaluate import Evaluator
+from asp_utils.engine.report import facts_of, stats_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from asp_utils.engine.processor import Processor
+    from asp_utils.engine.window import OpenWindow
 
     Document = dict[str, Any]
 
@@ -89,6 +92,24 @@ class Rig:
         self.processor.checkpoint()
         return self
 
+    @property
+    def open(self) -> list[OpenWindow]:
+        """The open windows, earliest first."""
+        windows = self.processor.parts.windows
+        found = windows.windows.open.values() if windows else ()
+        return sorted(found, key=lambda window: window.start_ms)
+
+    @property
+    def stats(self) -> Document:
+        """The verbose stats."""
+        return stats_of(self.processor, "tested", verbose=True)
+
+    @property
+    def why(self) -> str:
+        """The sentence that explains where the output is."""
+        sentence: str = explained(facts_of(self.processor, "tested"))["sentence"]
+        return sentence
+
 
 @pytest.fixture
 def rig(mongod: Mongod, database: str) -> Iterator[Callable[..., Rig]]:
@@ -115,12 +136,13 @@ def rig(mongod: Mongod, database: str) -> Iterator[Callable[..., Rig]]:
                 "solar": {"type": "inmemory"},
                 **(connections or {}),
             },
-            Evaluator(link, database, name),
+            Evaluator(link, database, name, clock),
             clock,
             threading.Event(),
+            state=state[database] if checkpointed else None,
         )
         opened.append((surroundings, link))
-        store = CheckpointStore(state[database], name) if checkpointed else None
+        store = CheckpointStore(state[database], name, mongod.uri) if checkpointed else None
         shown: list[Document] = []
         definition = Definition(name, name, pipeline, options=options)
         processor = assemble(definition, surroundings, store, show=shown.extend)
@@ -129,7 +151,7 @@ def rig(mongod: Mongod, database: str) -> Iterator[Callable[..., Rig]]:
 
     yield build
     for item in made:
-        item.processor.parts.source.close()
+        item.processor.close()
     for surroundings, link in opened:
         surroundings.close()
         link.close()

@@ -6,13 +6,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from asp_utils.engine.catalogue import catalogue
+from asp_utils.engine.chain import Chains
 from asp_utils.engine.checkpoint import Checkpoint, CheckpointStore
 from asp_utils.engine.dead_letters import DeadLetters
 from asp_utils.engine.event_time import TimeReader
+from asp_utils.engine.fixed_windows import HoppingWindows, TumblingWindows
+from asp_utils.engine.open_windows import OpenWindows
+from asp_utils.engine.output import Output
 from asp_utils.engine.processor import Parts, Processor
+from asp_utils.engine.sessions import Sessions
+from asp_utils.engine.spill import Spill
 from asp_utils.engine.stats import Stats
 from asp_utils.engine.steps import steps_of
-from asp_utils.engine.window import Windows
+from asp_utils.engine.transactions import Committer, TransactionalSink, same_server
 from asp_utils.pipeline.plan import Plan, PlannedStage, plan_pipeline
 
 if TYPE_CHECKING:
@@ -21,6 +27,9 @@ if TYPE_CHECKING:
     from pymongo.synchronous.collection import Collection
 
     from asp_utils.engine.context import Surroundings
+    from asp_utils.engine.sinks import Sink
+    from asp_utils.engine.steps import Steps
+    from asp_utils.engine.window import Windows, WindowShape
 
     Document = dict[str, Any]
 
@@ -34,7 +43,8 @@ class Definition:
     pipeline: list[Document]
     workspace: str = "local"
     options: Mapping[str, Any] = field(default_factory=dict)
-    """`dlq {connectionName, db, coll}`, `streamMetaFieldName`."""
+    """`dlq {connectionName, db, coll}`, `streamMetaFieldName`, and `exactlyOnce`, which is the
+    local instance's own."""
 
 
 def assemble(
@@ -59,11 +69,26 @@ def assemble(
     Raises:
         ProcessorFailed: A source or sink cannot be opened.
     """
-    plan = plan_pipeline(definition.pipeline, catalogue(), surroundings.connections)
+    metadata_field = definition.options.get("streamMetaFieldName")
+    plan = plan_pipeline(definition.pipeline, catalogue(), surroundings.connections, metadata_field)
     checkpoint = _checkpoint(checkpoints, resume=resume)
     stats = Stats.restored(checkpoint.stats) if checkpoint else Stats()
-    windows = _windows(plan, checkpoint)
-    meta_field = definition.options.get("streamMetaFieldName")
+    stats.expect(_operators(plan))
+    own = {
+        stage.path: _built(stage, surroundings)
+        for stage in (*plan.before, *plan.inner, *plan.after)
+        if stage.translated is None
+    }
+    shape = _shape(plan)
+    evaluator = surroundings.evaluator
+    chains = Chains(evaluator, stats)
+    steps = steps_of(
+        plan,
+        shape,
+        own,
+        partial_groups=shape is not None and evaluator.supports_partial_groups(),
+        shows_metadata=bool(metadata_field),
+    )
     dead_letters = DeadLetters(
         definition.name,
         definition.workspace,
@@ -72,29 +97,106 @@ def assemble(
         surroundings.clock,
         show_dead_letters or show,
     )
-    evaluator = surroundings.evaluator
-    split = windows is not None and evaluator.supports_partial_groups()
+    sink = _sink(plan, surroundings, checkpoint)
+    output = Output(
+        sink,
+        plan.sink.path if plan.sink else "sink",
+        metadata_field,
+        dead_letters,
+        stats,
+        surroundings.clock,
+        show,
+        _committer(sink, surroundings, checkpoints, definition.options),
+    )
     parts = Parts(
         source=_built(plan.source, surroundings, checkpoint.position if checkpoint else None),
-        steps=steps_of(plan, partial_groups=split),
-        windows=windows,
-        sink=_built(plan.sink, surroundings) if plan.sink else None,
+        steps=steps,
+        windows=_windows(plan, shape, steps, chains, definition, surroundings, checkpoint),
+        output=output,
         time_reader=_time_reader(plan, surroundings),
         dead_letters=dead_letters,
         stats=stats,
         checkpoints=checkpoints,
-        carries_metadata=plan.carries_metadata or (bool(meta_field) and windows is None),
-        metadata_field=meta_field,
+        source_path=plan.source.path,
     )
-    return Processor(parts, surroundings, show)
+    return Processor(parts, surroundings, chains, definition.pipeline, plan.added_parallelism)
+
+
+def _operators(plan: Plan) -> list[tuple[str, str]]:
+    """Name and path of every stage, in the order of the pipeline."""
+    window = [plan.window] if plan.window else []
+    sink = [plan.sink] if plan.sink else []
+    stages = [plan.source, *plan.before, *window, *plan.inner, *plan.after, *sink]
+    return [(stage.operator_name, stage.path) for stage in stages]
 
 
 def _built(planned: PlannedStage, surroundings: Surroundings, *position: Any) -> Any:
     """What the stage's module makes of its options."""
-    options = planned.options
-    if planned.spec.options is not None:
-        options = planned.spec.options.model_validate(options)
-    return planned.spec.build(options, surroundings, *position)
+    return planned.spec.build(_validated(planned), surroundings, *position)
+
+
+def _validated(planned: PlannedStage) -> Any:
+    if planned.spec.options is None:
+        return planned.options
+    return planned.spec.options.model_validate(planned.options)
+
+
+def _sink(plan: Plan, surroundings: Surroundings, checkpoint: Checkpoint | None) -> Sink | None:
+    if plan.sink is None:
+        return None
+    spec = plan.sink.spec
+    make = spec.build_sink if spec.ends else spec.build
+    sink: Sink = make(_validated(plan.sink), surroundings)
+    if checkpoint is not None:
+        sink.restore(checkpoint.sink)
+    return sink
+
+
+def _committer(
+    sink: Sink | None,
+    surroundings: Surroundings,
+    checkpoints: CheckpointStore | None,
+    options: Mapping[str, Any],
+) -> Committer | None:
+    """What commits output and checkpoint together, where both live in one server."""
+    if checkpoints is None or not isinstance(sink, TransactionalSink):
+        return None
+    wanted = options.get("exactlyOnce", True)
+    if not wanted or not same_server(checkpoints.uri, sink.uri):
+        return None
+    return Committer(sink, surroundings.clock, surroundings.stopping)
+
+
+def _shape(plan: Plan) -> WindowShape | None:
+    if plan.window is None:
+        return None
+    shape: WindowShape = plan.window.spec.build(_validated(plan.window))
+    return shape
+
+
+def _windows(
+    plan: Plan,
+    shape: WindowShape | None,
+    steps: Steps,
+    chains: Chains,
+    definition: Definition,
+    surroundings: Surroundings,
+    checkpoint: Checkpoint | None,
+) -> OpenWindows | None:
+    if plan.window is None or shape is None:
+        return None
+    windows = _kind_of(shape)(shape)
+    spill = Spill(surroundings.state, definition.processor_id)
+    if checkpoint is not None:
+        windows.restore(checkpoint.windows)
+    spill.restore(windows.open.values())
+    return OpenWindows(windows, steps, chains, spill, plan.window.path, plan.window.operator_name)
+
+
+def _kind_of(shape: WindowShape) -> type[Windows]:
+    if shape.is_session:
+        return Sessions
+    return TumblingWindows if shape.hop_ms == shape.interval_ms else HoppingWindows
 
 
 def _checkpoint(checkpoints: CheckpointStore | None, *, resume: bool) -> Checkpoint | None:
@@ -106,16 +208,6 @@ def _checkpoint(checkpoints: CheckpointStore | None, *, resume: bool) -> Checkpo
         # Statistics outlive a fresh start; the position and open windows do not.
         return Checkpoint(None, found.stats)
     return found
-
-
-def _windows(plan: Plan, checkpoint: Checkpoint | None) -> Windows | None:
-    if plan.window is None or plan.window.spec.options is None:
-        return None
-    options = plan.window.spec.options.model_validate(plan.window.options)
-    windows = Windows(plan.window.spec.build(options))
-    if checkpoint is not None:
-        windows.restore(checkpoint.windows)
-    return windows
 
 
 def _time_reader(plan: Plan, surroundings: Surroundings) -> TimeReader | None:

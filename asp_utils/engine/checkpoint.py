@@ -1,7 +1,8 @@
-"""Checkpoints: the source's position and the open windows, as of one moment between batches.
+"""Checkpoints: the source's position, open windows and what the sink still holds, of one moment.
 
 A checkpoint is written under a new number, part by part, then its head is switched over in one
-write; what an interrupted one left behind is removed by the next.
+write, which may be part of a transaction; what an interrupted one left behind is removed by the
+next.
 
 Source: Atlas page "Checkpoints" (asp-reference.md 3.4).
 """
@@ -18,6 +19,8 @@ from asp_utils.clients.op_msg import DOCUMENTS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from pymongo.synchronous.client_session import ClientSession
+    from pymongo.synchronous.collection import Collection
     from pymongo.synchronous.database import Database
 
     Document = dict[str, Any]
@@ -35,63 +38,116 @@ class Checkpoint:
     position: Any
     stats: Document
     windows: Iterable[Document] = ()
+    sink: Iterable[Document] = ()
 
 
 class CheckpointStore:
-    """The checkpoints of one processor, in the local instance's mongod."""
+    """The checkpoints of one processor, in the local instance's mongod.
 
-    def __init__(self, database: Database[Document], processor_id: str) -> None:
+    Args:
+        database: The local instance's database.
+        processor_id: Whose checkpoints.
+        uri: Where that mongod is, to tell whether a sink writes to the same; empty: unknown.
+    """
+
+    def __init__(self, database: Database[Document], processor_id: str, uri: str = "") -> None:
+        self.uri = uri
+        self.database = database
+        self.processor_id = processor_id
         self._heads = database[HEADS]
         self._parts = database[PARTS]
-        self._id = processor_id
+        self._number: int | None = None
+        self._may_have_remains = True
 
     def load(self) -> Checkpoint | None:
         """The newest whole checkpoint; None when there is none."""
-        head = self._heads.find_one({"processorId": self._id})
+        head = self._heads.find_one({"processorId": self.processor_id})
         if head is None:
             return None
-        return Checkpoint(head["position"], head["stats"], self._read_parts(head["number"]))
+        number = head["number"]
+        windows, sink = self._read_parts(number, "windows"), self._read_parts(number, "sink")
+        return Checkpoint(head["position"], head["stats"], windows, sink)
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint; until the last step the one before it stays in force."""
-        head = self._heads.find_one({"processorId": self._id}, {"number": 1})
-        number = head["number"] + 1 if head else 1
-        current = {"processorId": self._id, "number": {"$ne": number - 1}}
-        self._parts.delete_many(current)
-        batch: list[Document] = []
-        for order, items in enumerate(_chunked(checkpoint.windows)):
-            part = {"processorId": self._id, "number": number, "order": order, "items": items}
-            batch.append(part)
-            if len(batch) >= _PARTS_AT_ONCE:
+        number = self.write_parts(checkpoint)
+        self.switch(number, checkpoint, self._heads)
+
+    def write_parts(self, checkpoint: Checkpoint) -> int:
+        """Write what a checkpoint holds beside its head; the number to switch over to."""
+        number = self._in_force() + 1
+        if self._may_have_remains:
+            remains = {"processorId": self.processor_id, "number": {"$ne": number - 1}}
+            self._parts.delete_many(remains)
+        self._may_have_remains = False
+        for kind, documents in (("windows", checkpoint.windows), ("sink", checkpoint.sink)):
+            encoded = (bson.encode(document) for document in documents)
+            batch: list[Document] = []
+            for order, items in enumerate(chunked(encoded)):
+                self._may_have_remains = True
+                part = {"processorId": self.processor_id, "number": number, "kind": kind}
+                batch.append({**part, "order": order, "items": items})
+                if len(batch) >= _PARTS_AT_ONCE:
+                    self._parts.insert_many(batch)
+                    batch = []
+            if batch:
                 self._parts.insert_many(batch)
-                batch = []
-        if batch:
-            self._parts.insert_many(batch)
+        return number
+
+    def switch(
+        self,
+        number: int,
+        checkpoint: Checkpoint,
+        heads: Collection[Document],
+        session: ClientSession | None = None,
+    ) -> None:
+        """Put a checkpoint whose parts are written in force.
+
+        Args:
+            number: What `write_parts` gave.
+            checkpoint: Its position and counters.
+            heads: The collection of heads, by the client whose session it is.
+            session: A transaction that it is part of; then say `switched` when it is committed.
+        """
         fields = {"number": number, "position": checkpoint.position, "stats": checkpoint.stats}
-        self._heads.update_one({"processorId": self._id}, {"$set": fields}, upsert=True)
+        owner = {"processorId": self.processor_id}
+        heads.update_one(owner, {"$set": fields}, upsert=True, session=session)
+        if session is None:
+            self._number = number
+
+    def switched(self, number: int) -> None:
+        """Hear that the transaction was committed."""
+        self._number = number
 
     def forget(self) -> None:
         """Drop every checkpoint of the processor."""
-        self._heads.delete_many({"processorId": self._id})
-        self._parts.delete_many({"processorId": self._id})
+        for collection in (self._heads, self._parts):
+            collection.delete_many({"processorId": self.processor_id})
+        self._number = None
 
-    def _read_parts(self, number: int) -> Iterator[Document]:
-        found = self._parts.find({"processorId": self._id, "number": number}).sort("order", 1)
-        for part in found:
+    def _in_force(self) -> int:
+        """The number of the checkpoint in force; 0 when there is none."""
+        if self._number is None:
+            head = self._heads.find_one({"processorId": self.processor_id}, {"number": 1})
+            self._number = head["number"] if head else 0
+        return self._number
+
+    def _read_parts(self, number: int, kind: str) -> Iterator[Document]:
+        wanted = {"processorId": self.processor_id, "number": number, "kind": kind}
+        for part in self._parts.find(wanted).sort("order", 1):
             for item in part["items"]:
                 yield bson.decode(item, DOCUMENTS)
 
 
-def _chunked(items: Iterable[Document]) -> Iterator[list[bytes]]:
+def chunked(encoded: Iterable[bytes]) -> Iterator[list[bytes]]:
     """Encoded documents in lists of a few megabytes."""
     chunk: list[bytes] = []
     size = 0
-    for item in items:
-        encoded = bson.encode(item)
-        if chunk and size + len(encoded) > _PART_BYTES:
+    for item in encoded:
+        if chunk and size + len(item) > _PART_BYTES:
             yield chunk
             chunk, size = [], 0
-        chunk.append(encoded)
-        size += len(encoded)
+        chunk.append(item)
+        size += len(item)
     if chunk:
         yield chunk

@@ -16,6 +16,10 @@ class Clock(Protocol):
         """Wall-clock time, ms since the Unix epoch."""
         ...
 
+    def now_us(self) -> int:
+        """The same in microseconds, for latencies."""
+        ...
+
     def wait(self, event: threading.Event, timeout_ms: int) -> bool:
         """Wait until `event` is set or the time has passed; whether it is set."""
         ...
@@ -27,6 +31,10 @@ class SystemClock:
     def now_ms(self) -> int:
         """Wall-clock time, ms since the Unix epoch."""
         return time.time_ns() // 1_000_000
+
+    def now_us(self) -> int:
+        """Wall-clock time, microseconds since the Unix epoch."""
+        return time.time_ns() // 1_000
 
     def wait(self, event: threading.Event, timeout_ms: int) -> bool:
         """Wait until `event` is set or the time has passed; whether it is set."""
@@ -45,6 +53,10 @@ class ManualClock:
     def now_ms(self) -> int:
         """The time it was last moved to."""
         return self._now_ms
+
+    def now_us(self) -> int:
+        """The same in microseconds."""
+        return self._now_ms * 1000
 
     def advance(self, span_ms: int) -> None:
         """Move the time forward."""

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Mapping
 
+    from pymongo.synchronous.database import Database
+
     from asp_utils.engine.clock import Clock
     from asp_utils.engine.evaluate import Evaluator
 
@@ -29,7 +31,9 @@ class Surroundings:
     clock: Clock
     stopping: threading.Event
     start_options: Mapping[str, Any] = field(default_factory=dict)
-    """`startAtOperationTime`, `startAfter` as given to start."""
+    """`startAtOperationTime`, `startAfter` as given to start; `processorId` of a lasting one."""
+    state: Database[Document] | None = None
+    """The local instance's database, for what memory has no room for."""
     _clients: dict[str, MongoClient[Document]] = field(default_factory=dict)
 
     def cluster(self, connection_name: str, **options: Any) -> MongoClient[Document]:

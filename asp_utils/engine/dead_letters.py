@@ -18,6 +18,7 @@ from asp_utils.units import datetime_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from pymongo.synchronous.client_session import ClientSession
     from pymongo.synchronous.collection import Collection
 
     from asp_utils.engine.clock import Clock
@@ -51,6 +52,13 @@ class DeadLetters:
         self._clock = clock
         self._show = show
         self._waiting: list[Document] = []
+        self._is_safe = False
+        """Whether what waits is written already, outside of the transaction being tried."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether letters wait to be written."""
+        return bool(self._waiting)
 
     def add(
         self,
@@ -59,8 +67,9 @@ class DeadLetters:
         operator_name: str,
         metadata: Document,
         missed_window_starts_ms: Sequence[int] = (),
+        path: str = "",
     ) -> None:
-        """Take a document that `operator_name` could not process."""
+        """Take a document that `operator_name` (at `path` in the pipeline) could not process."""
         letter: Document = {
             **self._names,
             "dlqTime": datetime_of(self._clock.now_ms()),
@@ -72,7 +81,7 @@ class DeadLetters:
         if missed_window_starts_ms:
             letter["missedWindowStartTimes"] = [datetime_of(ms) for ms in missed_window_starts_ms]
         letter, size_bytes = _storable(letter)
-        self._stats.count_dead_letter(operator_name, size_bytes)
+        self._stats.count_dead_letter(operator_name, path, size_bytes)
         self._waiting.append(letter)
 
     def flush(self) -> None:
@@ -81,20 +90,37 @@ class DeadLetters:
         Raises:
             ProcessorFailed: The collection cannot be written.
         """
-        letters, self._waiting = self._waiting, []
-        if not letters:
+        self.write(None)
+        self.written()
+
+    def write(self, session: ClientSession | None) -> None:
+        """Write what was collected, in a transaction where its collection can be part of one.
+
+        Raises:
+            ProcessorFailed: The collection cannot be written.
+        """
+        if self._collection is None or not self._waiting or self._is_safe:
             return
-        self._show([{"_dlqMessage": self._shown(letter)} for letter in letters])
-        if self._collection is not None:
-            try:
-                self._collection.insert_many(letters, ordered=False)
-            except PyMongoError as error:
-                message = f"the dead letter queue cannot be written: {error}"
-                raise ProcessorFailed(421, message, retryable=True) from error
+        if session is not None and session.client is self._collection.database.client:
+            self._collection.insert_many(self._waiting, session=session)
+            return
+        try:
+            self._collection.insert_many(self._waiting, ordered=False)
+            self._is_safe = True
+        except PyMongoError as error:
+            message = f"the dead letter queue cannot be written: {error}"
+            raise ProcessorFailed(421, message, retryable=True) from error
+
+    def written(self) -> None:
+        """Hear that what was collected is safe: show it, and begin anew."""
+        letters, self._waiting = self._waiting, []
+        self._is_safe = False
+        if letters:
+            self._show([{"_dlqMessage": self._shown(letter)} for letter in letters])
 
     def _shown(self, letter: Document) -> Document:
         """A dead letter as samples show it, with the workspace under its newer name."""
-        shown = {key: value for key, value in letter.items() if key != "instanceName"}
+        shown = {key: v for key, v in letter.items() if key not in ("instanceName", "_id")}
         return {**shown, "workspaceName": self._workspace}
 
 

@@ -10,16 +10,21 @@ keep their order.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import bson
 
-from asp_utils.clients.op_msg import DOCUMENTS, MAX_DOCUMENT_BYTES, NOT_BSON, MongodSocket
+from asp_utils.clients.op_msg import DOCUMENTS, MAX_DOCUMENT_BYTES, NOT_BSON
+from asp_utils.engine.clock import SystemClock
 from asp_utils.errors import UnexpectedReply
+from asp_utils.pipeline.normalize import NOW_VARIABLE
+from asp_utils.units import datetime_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from asp_utils.engine.clock import Clock
 
     Document = dict[str, Any]
 
@@ -39,10 +44,27 @@ class Run:
     """One per stage, for dead letters."""
     partial: bool = False
     """The run ends in the first half of a split `$group`."""
+    merges: bool = False
+    """The run begins with the second half of a split `$group`."""
+    paths: tuple[str, ...] = ()
+    """One per stage, its JSON path in the pipeline, for counters; empty where nobody counts."""
+    changer: int | None = None
+    """The one stage that may give more or fewer documents than it takes; None: none does."""
+    whole: bool = False
+    """The run sees all documents of a window at once (`$sort`, `$group`)."""
 
     def prefix(self, count: int) -> Run:
         """The first `count` stages as a run of their own."""
         return Run(self.stages[:count], self.operator_names[:count])
+
+    def path(self, index: int) -> str:
+        """The JSON path of a stage; empty where none is known."""
+        return self.paths[index] if self.paths else ""
+
+    def single(self, index: int) -> Run:
+        """One stage as a run of its own."""
+        names, paths = self.operator_names[index : index + 1], self.paths[index : index + 1]
+        return Run(self.stages[index : index + 1], names, paths=paths, whole=self.whole)
 
 
 @dataclass(frozen=True)
@@ -54,7 +76,9 @@ class Failure:
     reason: str
     operator_name: str
     index: int
-    """Its place in the batch that was given."""
+    """Its place in the batch that was given; -1 where stages before have changed the places."""
+    path: str = ""
+    """The JSON path of the failing stage, where it is known."""
 
 
 @dataclass
@@ -84,6 +108,18 @@ class Ticket:
         return not self.run.stages or not (self.documents or self.whole)
 
 
+class Link(Protocol):
+    """A connection to a server: commands go out, replies come back in the same order."""
+
+    def send(self, body: bytes) -> None:
+        """Send one encoded command without waiting for its reply."""
+        ...
+
+    def receive(self) -> bytes:
+        """The encoded body of the next reply."""
+        ...
+
+
 class Evaluator:
     """Evaluates runs of stages in one mongod; not thread-safe.
 
@@ -91,13 +127,34 @@ class Evaluator:
         link: A connection of its own.
         database: Where commands run; holds the scratch collection for what exceeds a message.
         name: Tells the scratch collections of several evaluators apart.
+        clock: What `{$currentDate: {}}` asks; the machine's own when None.
     """
 
-    def __init__(self, link: MongodSocket, database: str, name: str = "engine") -> None:
+    def __init__(
+        self,
+        link: Link,
+        database: str,
+        name: str = "engine",
+        clock: Clock | None = None,
+    ) -> None:
+        self._clock = clock or SystemClock()
         self._link = link
         self._database = database
         self._scratch = f"{_SCRATCH}_{name}"
         self._in_flight: deque[Ticket] = deque()
+
+    def evaluate_stored(
+        self, run: Run, documents: Iterable[Document], variables: Mapping[str, Any] | None = None
+    ) -> list[Document]:
+        """Run stages that must see all documents at once, read once and never held together.
+
+        Raises:
+            UnexpectedReply: mongod refused; the message is mongod's.
+        """
+        reply = self._from_scratch(run, documents, variables)
+        if not reply["ok"]:
+            raise UnexpectedReply(_reason(reply), details={"code": reply.get("code")})
+        return self._all_of(reply["cursor"])
 
     def submit(
         self,
@@ -186,15 +243,19 @@ class Evaluator:
     def _command(
         self, run: Run, documents: Sequence[Document], variables: Mapping[str, Any] | None
     ) -> bytes:
-        given = {name: {"$literal": value} for name, value in (variables or {}).items()}
         return bson.encode(
             {
                 "aggregate": 1,
                 "pipeline": [{"$documents": "$$batch"}, *run.stages],
-                "let": {**given, "batch": {"$literal": documents}},
+                "let": {**self._given(variables), "batch": {"$literal": documents}},
                 **self._options(run),
             }
         )
+
+    def _given(self, variables: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The variables of a command: the caller's, and the time."""
+        given = {name: {"$literal": value} for name, value in (variables or {}).items()}
+        return {**given, NOW_VARIABLE: datetime_of(self._clock.now_ms())}
 
     def _options(self, run: Run) -> dict[str, Any]:
         flags = {"needsMerge": True, "fromMongos": True} if run.partial else {}
@@ -247,52 +308,53 @@ class Evaluator:
             part = self.evaluate(ticket.run, ticket.documents[start:end], ticket.variables)
             outcome.documents += part.documents
             outcome.failures += [
-                Failure(f.document, f.reason, f.operator_name, f.index + start)
-                for f in part.failures
+                replace(failure, index=failure.index + start) for failure in part.failures
             ]
         return outcome
 
     def _blamed(self, ticket: Ticket, reason: str) -> Failure:
         """Which stage of the run one document fails in, and what entered that stage."""
         entering: Document = ticket.documents[0]
-        for count in range(1, len(ticket.run.stages)):
-            command = self._command(ticket.run.prefix(count), ticket.documents, ticket.variables)
+        run, last = ticket.run, len(ticket.run.stages) - 1
+        for index in range(last):
+            command = self._command(run.prefix(index + 1), ticket.documents, ticket.variables)
             self._link.send(command)
             reply = self._next_reply()
             if not reply["ok"]:
-                return Failure(entering, reason, ticket.run.operator_names[count - 1], 0)
+                return Failure(entering, reason, run.operator_names[index], 0, run.path(index))
             entering = next(iter(reply["cursor"]["firstBatch"]), entering)
-        return Failure(entering, reason, ticket.run.operator_names[-1], 0)
+        return Failure(entering, reason, run.operator_names[last], 0, run.path(last))
 
     def _failure(self, ticket: Ticket, reason: str) -> Failure:
-        return Failure(ticket.documents[0], reason, ticket.run.operator_names[0], 0)
+        run = ticket.run
+        return Failure(ticket.documents[0], reason, run.operator_names[0], 0, run.path(0))
 
     def _from_scratch(
-        self, run: Run, documents: Sequence[Document], variables: Mapping[str, Any] | None
+        self, run: Run, documents: Iterable[Document], variables: Mapping[str, Any] | None
     ) -> dict[str, Any]:
         """Run stages over a collection: for more documents than one message holds."""
-        self._ask({"drop": self._scratch})
-        for part in _by_size([{"_id": i, "d": d} for i, d in enumerate(documents)]):
-            reply = self._ask({"insert": self._scratch, "documents": part})
+        self.ask({"drop": self._scratch})
+        for part in _by_size({"_id": i, "d": d} for i, d in enumerate(documents)):
+            reply = self.ask({"insert": self._scratch, "documents": part})
             if not reply["ok"] or reply.get("writeErrors"):
                 return {"ok": 0, "errmsg": f"the document is too large: {reply}"[:500]}
         opening = [{"$sort": {"_id": 1}}, {"$replaceRoot": {"newRoot": "$d"}}]
-        given = {name: {"$literal": value} for name, value in (variables or {}).items()}
-        reply = self._ask(
+        reply = self.ask(
             {
                 "aggregate": self._scratch,
                 "pipeline": [*opening, *run.stages],
-                "let": given,
+                "let": self._given(variables),
                 "allowDiskUse": True,
                 **self._options(run),
             }
         )
         if reply["ok"]:
             reply["cursor"] |= {"firstBatch": self._all_of(reply["cursor"]), "id": 0}
-        self._ask({"drop": self._scratch})
+        self.ask({"drop": self._scratch})
         return reply
 
-    def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
+    def ask(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Run one command in the evaluator's database and give its reply, `ok: 0` ones too."""
         try:
             body = bson.encode({**command, "$db": self._database})
         except NOT_BSON as error:
@@ -324,15 +386,16 @@ def documents_bytes(documents: Sequence[Document]) -> int:
     return array_bytes - 12 - digits - 2 * count
 
 
-def _by_size(documents: list[Document]) -> list[list[Document]]:
+def _by_size(documents: Iterable[Document]) -> Iterator[list[Document]]:
     """Documents in lists that fit one message each, order kept."""
-    parts: list[list[Document]] = [[]]
+    part: list[Document] = []
     size = 0
     for document in documents:
         bytes_here = len(bson.encode(document))
-        if parts[-1] and size + bytes_here > MAX_BATCH_BYTES:
-            parts.append([])
-            size = 0
-        parts[-1].append(document)
+        if part and size + bytes_here > MAX_BATCH_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(document)
         size += bytes_here
-    return parts
+    if part:
+        yield part

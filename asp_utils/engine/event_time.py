@@ -16,7 +16,7 @@ from asp_utils.engine.evaluate import Evaluator, Failure, Run
 from asp_utils.units import ms_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     Document = dict[str, Any]
 
@@ -24,7 +24,8 @@ _ISO: Final = re.compile(
     r"[1-9]\d{3}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{3}(\d{3})?)?(Z|[+-]\d\d:\d\d)?", re.ASCII
 )
 """The ISO forms on which `datetime.fromisoformat` and mongod agree (property-tested)."""
-_NEVER: Final = -(2**63)
+NEVER: Final = -(2**63)
+"""The event time before the first document."""
 
 
 def iso_ms(text: str) -> int | None:
@@ -84,33 +85,81 @@ class Watermark:
     """The event time up to which the stream is taken as complete.
 
     Per partition it is the highest event time seen; of the whole it is the minimum over all
-    partitions. It never moves back.
+    partitions that are expected and not silent. It never moves back.
     """
 
-    def __init__(self, partitions: Sequence[tuple[Hashable, int]] = ()) -> None:
-        self._highest: dict[Hashable, int] = dict(partitions)
-        self.value_ms = min(self._highest.values(), default=_NEVER)
+    def __init__(self) -> None:
+        self.value_ms = NEVER
+        self.highest: dict[str | None, int] = {}
+        """The highest event time of each partition; of the source as a whole under None."""
+        self._expected: frozenset[str] = frozenset()
+        self._silent: frozenset[str] = frozenset()
+        self._heard_ms: dict[str, int] = {}
+        self._floor = NEVER
 
-    def observe(self, time_ms: int, partition: Hashable = None) -> int:
+    def expect(self, partitions: Sequence[str], now_ms: int) -> None:
+        """Take over which partitions there are; one that has given nothing yet holds back."""
+        if self._expected != (expected := frozenset(partitions)):
+            self._expected = expected
+            for partition in expected:
+                self._heard_ms.setdefault(partition, now_ms)
+            self._settle()
+
+    def hear(self, partitions: Collection[str], now_ms: int) -> None:
+        """Note that partitions gave documents at `now_ms` of the clock."""
+        self._heard_ms.update(dict.fromkeys(partitions, now_ms))
+        if not self._silent.isdisjoint(partitions):
+            self._silent -= set(partitions)
+            self._settle()
+
+    def leave_out_silent(self, now_ms: int, timeout_ms: int) -> None:
+        """Leave out the partitions that have given nothing for `timeout_ms` of the clock."""
+        silent = {p for p in self._expected if now_ms - self._heard_ms[p] >= timeout_ms}
+        if silent != self._silent:
+            self._silent = frozenset(silent)
+            self._settle()
+
+    def is_idle(self, partition: str) -> bool:
+        """Whether a partition is left out because it is silent."""
+        return partition in self._silent
+
+    def observe(self, time_ms: int, partition: str | None = None) -> int:
         """Take one document's event time into account and give the watermark."""
-        if time_ms > self._highest.get(partition, _NEVER):
-            self._highest[partition] = time_ms
-            self.value_ms = max(self.value_ms, min(self._highest.values()))
+        before = self.highest.get(partition, NEVER)
+        if time_ms > before:
+            self.highest[partition] = time_ms
+            # Only the partition that holds the others back can move the whole.
+            if before == self._floor:
+                self._settle()
         return self.value_ms
 
     def advance(self, time_ms: int) -> None:
         """Move every partition on to at least `time_ms` (the source was idle)."""
-        self._highest = {key: max(value, time_ms) for key, value in self._highest.items()}
+        self.highest = {key: max(value, time_ms) for key, value in self.highest.items()}
         self.value_ms = max(self.value_ms, time_ms)
+        self._settle()
 
     @property
     def started(self) -> bool:
-        """Whether any document was seen."""
-        return self.value_ms != _NEVER
+        """Whether it has a value."""
+        return self.value_ms != NEVER
 
-    def snapshot(self) -> list[tuple[Hashable, int]]:
+    def snapshot(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return list(self._highest.items())
+        return {"value": self.value_ms, "highest": [list(item) for item in self.highest.items()]}
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Take over what `snapshot` gave."""
+        self.value_ms = snapshot["value"]
+        self.highest = dict(snapshot["highest"])
+        self._settle()
+
+    def _settle(self) -> None:
+        """Compute the minimum anew."""
+        heard: Collection[str | None] = self._expected or self.highest
+        heard = [each for each in heard if each not in self._silent]
+        self._floor = min((self.highest.get(each, NEVER) for each in heard), default=NEVER)
+        self.value_ms = max(self.value_ms, self._floor)
 
 
 def _fast_ms(value: Any) -> int | None:

@@ -6,25 +6,37 @@ statement follow each other in the order of the documents.
 
 from __future__ import annotations
 
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 import bson
-from bson import ObjectId
+from bson import Int64, ObjectId
 
 from asp_utils.engine.evaluate import MAX_BATCH_BYTES
 from asp_utils.engine.failures import ProcessorFailed
 from asp_utils.engine.sinks import Rejected
+from asp_utils.engine.transactions import WriteRefused
+from asp_utils.pipeline.normalize import NOW_VARIABLE
+from asp_utils.units import datetime_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pymongo import MongoClient
+    from pymongo.synchronous.client_session import ClientSession
+
+    from asp_utils.engine.clock import Clock
 
     Document = dict[str, Any]
 
 _STATEMENTS: Final = 10_000
+MAX_TARGETS: Final = 10_000
+"""Collections that dynamic targets may name; Atlas has such a bound, its figure is not public."""
+MAX_SHOWN_TARGETS: Final = 100
+"""Targets that stats show (asp-reference.md 3.2)."""
 
 
 @dataclass(frozen=True)
@@ -61,50 +73,96 @@ class MergeWriter:
         client: The cluster.
         on: The fields that identify a document.
         pipeline: The update pipeline of `whenMatched`, if it is one.
+        clock: What the pipeline's `{$currentDate: {}}` asks.
+        parallelism: How many connections write at a time; documents of one key keep their order.
     """
 
     def __init__(
-        self, client: MongoClient[Document], on: Sequence[str], pipeline: list[Document] | None
+        self,
+        client: MongoClient[Document],
+        on: Sequence[str],
+        pipeline: list[Document] | None,
+        clock: Clock,
+        parallelism: int = 1,
     ) -> None:
         self._client = client
         self._on = list(on)
         self._pipeline = pipeline
+        self._clock = clock
         self._proven: set[tuple[str, str]] = set()
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._pool = ThreadPoolExecutor(parallelism) if parallelism > 1 else None
+        self._parallelism = parallelism
 
-    def write(self, writes: Sequence[Write]) -> list[Rejected]:
+    def write(
+        self, writes: Sequence[Write], session: ClientSession | None = None
+    ) -> list[Rejected]:
         """Write in order; gives the documents that were refused.
 
+        In a transaction (`session`) there are none: the first one ends it.
+
         Raises:
-            ProcessorFailed: No unique index covers `on`.
+            WriteRefused: In a transaction, a document was refused.
+            ProcessorFailed: No unique index covers `on`, or there are too many targets.
             PyMongoError: The cluster cannot be reached, or forbids writing.
         """
         rejected: list[Rejected] = []
         statements: list[_Statement] = []
         for write in writes:
             reason = self._key_fault(write)
+            if reason and session is not None:
+                raise WriteRefused(write, reason)
             if reason:
                 rejected.append(Rejected(write.document, reason, write.index))
             else:
                 statements.append(_Statement(write, self._statement(write)))
+        for target in {statement.write.target for statement in statements} - self._proven:
+            self._prove(target)
+        if self._pool is None or session is not None:
+            return rejected + self._send_all(statements, session)
+        shares: list[list[_Statement]] = [[] for _ in range(self._parallelism)]
+        for statement in statements:
+            shares[hash(bson.encode(statement.body["q"])) % self._parallelism].append(statement)
+        for refused in self._pool.map(self._send_all, shares):
+            rejected += refused
+        return rejected
+
+    def target_stats(self) -> list[Document]:
+        """The collections written to and how many documents each took, the first hundred."""
+        counts = self._counts.most_common(MAX_SHOWN_TARGETS)
+        return [
+            {"db": db, "coll": coll, "outputMessageCount": Int64(count)}
+            for (db, coll), count in counts
+        ]
+
+    def _send_all(
+        self, statements: Sequence[_Statement], session: ClientSession | None = None
+    ) -> list[Rejected]:
+        rejected: list[Rejected] = []
         for (target, deletes), group in groupby(
             statements, key=lambda statement: (statement.write.target, statement.deletes)
         ):
-            if target not in self._proven:
-                self._prove_unique(target)
-                self._proven.add(target)
             for part in _by_size(group):
-                rejected += self._send(target, part, deletes=deletes)
+                rejected += self._send(target, part, session, deletes=deletes)
         return rejected
 
     def _send(
-        self, target: tuple[str, str], part: list[_Statement], *, deletes: bool
+        self,
+        target: tuple[str, str],
+        part: list[_Statement],
+        session: ClientSession | None,
+        *,
+        deletes: bool,
     ) -> list[Rejected]:
         verb, field = ("delete", "deletes") if deletes else ("update", "updates")
         database, collection = target
-        reply = self._client[database].command(
-            {verb: collection, field: [statement.body for statement in part], "ordered": False}
-        )
+        bodies = [statement.body for statement in part]
+        command = {verb: collection, field: bodies, "ordered": session is not None}
+        reply = self._client[database].command(command, session=session)
         refused = [(part[e["index"]].write, e) for e in reply.get("writeErrors", [])]
+        if refused and session is not None:
+            raise WriteRefused(refused[0][0], refused[0][1].get("errmsg", "refused"))
+        self._counts[target] += len(part) - len(refused)
         return [Rejected(w.document, e.get("errmsg", "refused"), w.index) for w, e in refused]
 
     def _key_fault(self, write: Write) -> str:
@@ -135,13 +193,18 @@ class MergeWriter:
                 update = {"$setOnInsert": write.document}
             case _:
                 supplied = {"upsertSupplied": True} if insert else {}
-                constants = {"new": write.document, **write.let}
+                now = {NOW_VARIABLE: datetime_of(self._clock.now_ms())}
+                constants = {"new": write.document, **now, **write.let}
                 body = {"q": query, "u": self._pipeline, "c": constants, "upsert": insert}
                 return {**body, **supplied}
         return {"q": query, "u": update, "upsert": insert}
 
-    def _prove_unique(self, target: tuple[str, str]) -> None:
+    def _prove(self, target: tuple[str, str]) -> None:
         """Refuse an `on` that no unique index of the target covers, as mongod does."""
+        if len(self._proven) >= MAX_TARGETS:
+            message = f"$merge: more than {MAX_TARGETS} different targets"
+            raise ProcessorFailed(424, message, retryable=False)
+        self._proven.add(target)
         if self._on == ["_id"]:
             return
         collection = self._client[target[0]][target[1]]

@@ -1,4 +1,4 @@
-"""A stream processor at work: source, stages, window, sink, dead letters, checkpoints.
+"""A stream processor at work: source, stages, window, output, checkpoints.
 
 One thread runs it. Several batches are in flight at mongod at a time; their results are taken in
 order, so a window closes only when everything that belongs to it has come back.
@@ -10,43 +10,45 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from asp_utils.engine.chain import Chains, InChain
 from asp_utils.engine.checkpoint import Checkpoint
 from asp_utils.engine.evaluate import documents_bytes
-from asp_utils.engine.steps import Closing, begin_closing, finish_closing
+from asp_utils.engine.hidden import metadata_of, visible
 from asp_utils.pipeline.rewrite import (
     METADATA_FIELD,
     METADATA_VARIABLE,
     WINDOW_FIELD,
     mark_metadata,
-    unmark_metadata,
 )
 from asp_utils.units import datetime_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from asp_utils.engine.batch import Batch, Source
     from asp_utils.engine.checkpoint import CheckpointStore
     from asp_utils.engine.context import Surroundings
     from asp_utils.engine.dead_letters import DeadLetters
-    from asp_utils.engine.evaluate import Failure, Outcome, Ticket
+    from asp_utils.engine.evaluate import Failure
     from asp_utils.engine.event_time import TimeReader
-    from asp_utils.engine.sinks import Sink
+    from asp_utils.engine.open_windows import OpenWindows
+    from asp_utils.engine.output import Output
     from asp_utils.engine.stats import Stats
     from asp_utils.engine.steps import Steps
-    from asp_utils.engine.window import OpenWindow, Windows
+    from asp_utils.engine.window import Late
 
     Document = dict[str, Any]
 
 BATCH_DOCUMENTS: Final = 2000
 IN_FLIGHT: Final = 3
 CHECKPOINT_INTERVAL_MS: Final = 2000
+_COMMIT_INTERVAL_MS: Final = 50
+"""How long output waits for a transaction at most while documents keep coming."""
 _CHECKPOINT_SHARE: Final = 20
 """Checkpoints take a twentieth of the time at most: those of large windows are taken less often."""
 _MAX_CHECKPOINT_INTERVAL_MS: Final = 600_000
 """What Atlas promises: never older than ten minutes."""
-_COMPACT_FROM: Final = 5000
-"""Partial group states of one window before they are combined."""
+_LATE: Final = "Input document arrived late."
 
 
 @dataclass
@@ -55,26 +57,25 @@ class Parts:
 
     source: Source
     steps: Steps
-    windows: Windows | None
-    sink: Sink | None
+    windows: OpenWindows | None
+    output: Output
     time_reader: TimeReader | None
     dead_letters: DeadLetters
     stats: Stats
     checkpoints: CheckpointStore | None
-    carries_metadata: bool = False
-    metadata_field: str | None = None
-    """`streamMetaFieldName`: the output field that shows the stream metadata."""
+    source_path: str = "[0].$source"
 
 
 @dataclass
-class _InFlight:
+class _Flight:
     """A batch at mongod, with what is needed when it comes back."""
 
-    ticket: Ticket
+    inside: InChain
     horizon_ms: int
-    metadata: Callable[[int], Document]
+    batch: Batch
     indexes: Sequence[int]
-    """The place in the source's batch of each document in the ticket."""
+    """The place in the source's batch of each document in it."""
+    read_us: int
 
 
 @dataclass
@@ -83,19 +84,30 @@ class Processor:
 
     parts: Parts
     surroundings: Surroundings
-    show: Callable[[list[Document]], None] = lambda _: None
-    """Is given every batch of output documents (for samples)."""
-    _pending: deque[_InFlight | Closing] = field(default_factory=deque)
+    chains: Chains
+    pipeline: list[Document] = field(default_factory=list)
+    """As it was given, for explanations."""
+    added_parallelism: int = 0
+    _pending: deque[_Flight | InChain] = field(default_factory=deque, init=False)
     """Batches and closed windows at mongod, in the order in which their results count."""
-    _batch_count: int = 0
+    _batch_count: int = field(default=0, init=False)
     """How many of them are batches."""
-    _idle_since_ms: int | None = None
-    _next_checkpoint_ms: int = 0
-    _position: Any = None
+    _idle_since_ms: int | None = field(default=None, init=False)
+    _checkpoint_ms: int = field(default=0, init=False)
+    """When the last checkpoint was taken."""
+    _checkpoint_cost_ms: int = field(default=0, init=False)
+    _position: Any = field(default=None, init=False)
+    """Behind the last batch that came back (with windows: that was read)."""
 
     def __post_init__(self) -> None:
         self._position = self.parts.source.position
-        self._next_checkpoint_ms = self.surroundings.clock.now_ms() + CHECKPOINT_INTERVAL_MS
+        self._checkpoint_ms = self.surroundings.clock.now_ms()
+
+    @property
+    def idle_for_ms(self) -> int:
+        """How long the source has given nothing."""
+        since_ms = self._idle_since_ms
+        return 0 if since_ms is None else self.surroundings.clock.now_ms() - since_ms
 
     def run(self, max_wait_ms: int = 200) -> None:
         """Process until `surroundings.stopping` is set, then leave a checkpoint."""
@@ -111,65 +123,111 @@ class Processor:
 
     def step(self, max_wait_ms: int) -> bool:
         """Take one batch, or note that there was none; whether there was one."""
-        batch = self.parts.source.read(BATCH_DOCUMENTS, max_wait_ms if not self._pending else 0)
+        wait_ms = 0 if self._pending or self.parts.output.waits else max_wait_ms
+        batch = self.parts.source.read(BATCH_DOCUMENTS, wait_ms)
         if batch is None:
             self._idle()
         else:
             self._idle_since_ms = None
             self._feed(batch)
-        if self.surroundings.clock.now_ms() >= self._next_checkpoint_ms:
+        self.parts.output.poll()
+        if self._checkpoint_due(idle=batch is None):
             self.checkpoint()
         return batch is not None
 
     def checkpoint(self) -> None:
-        """Bring every batch to its end and save where the processor stands."""
-        self._drain()
-        begun_ms = self.surroundings.clock.now_ms()
-        parts = self.parts
+        """Save where the processor stands, with everything before it handed over."""
+        parts, clock = self.parts, self.surroundings.clock
+        if parts.windows is not None or self.surroundings.stopping.is_set():
+            self._drain()
+        begun_ms = clock.now_ms()
+        position = parts.source.position if self._position is None else self._position
+        parts.output.checkpoint(parts.checkpoints, lambda: self._checkpoint(position))
+        if parts.windows is not None:
+            parts.windows.checkpointed()
         if parts.checkpoints is not None:
-            windows = parts.windows.snapshot() if parts.windows else ()
-            position = parts.source.position if self._position is None else self._position
-            parts.checkpoints.save(Checkpoint(position, parts.stats.snapshot(), windows))
-        now_ms = self.surroundings.clock.now_ms()
-        wait_ms = max(CHECKPOINT_INTERVAL_MS, _CHECKPOINT_SHARE * (now_ms - begun_ms))
-        self._next_checkpoint_ms = now_ms + min(wait_ms, _MAX_CHECKPOINT_INTERVAL_MS)
+            parts.source.committed(position)
+        self._checkpoint_ms = clock.now_ms()
+        self._checkpoint_cost_ms = self._checkpoint_ms - begun_ms
+
+    def close(self) -> None:
+        """Release source, stages and sink."""
+        self.parts.source.close()
+        for stage in self.parts.steps.own_stages:
+            stage.close()
+        if self.parts.output.sink is not None:
+            self.parts.output.sink.close()
+
+    def _checkpoint(self, position: Any) -> Checkpoint:
+        parts = self.parts
+        windows = parts.windows.windows.snapshot() if parts.windows else ()
+        sink = parts.output.sink.snapshot() if parts.output.sink else ()
+        return Checkpoint(position, parts.stats.snapshot(), windows, sink)
+
+    def _checkpoint_due(self, *, idle: bool) -> bool:
+        """By the clock, or because output waits for one; costly ones are taken less often."""
+        since_ms = self.surroundings.clock.now_ms() - self._checkpoint_ms
+        enough_ms = min(_CHECKPOINT_SHARE * self._checkpoint_cost_ms, _MAX_CHECKPOINT_INTERVAL_MS)
+        output = self.parts.output
+        if output.waits:
+            due_ms = 0 if idle or output.is_full else _COMMIT_INTERVAL_MS
+        else:
+            due_ms = CHECKPOINT_INTERVAL_MS
+        return since_ms >= max(due_ms, enough_ms)
 
     def _feed(self, batch: Batch) -> None:
         """Send a batch to mongod; take back the oldest when enough are in flight."""
         parts, source = self.parts, self.parts.source
-        self._count(batch)
+        read_us = self.surroundings.clock.now_us()
+        self._count(batch, read_us // 1000)
         for bad in batch.unreadable:
-            parts.dead_letters.add(bad.document, bad.reason, source.operator_name, self._constant())
+            metadata = {"source": {"type": source.source_type, **bad.metadata}}
+            self._letter(bad.document, bad.reason, source.operator_name, metadata)
         documents, times_ms, indexes = self._timed(batch)
-        partitions = None
-        if batch.partitions is not None:
-            partitions = [batch.partitions[index] for index in indexes]
-        if parts.carries_metadata:
+        if parts.steps.carries_metadata:
             for document, index in zip(documents, indexes, strict=True):
                 document[METADATA_FIELD] = mark_metadata(self._metadata(batch, index))
         horizon_ms = 0
         if parts.windows is not None:
-            in_time, late = parts.windows.assign(documents, times_ms, partitions)
-            horizon_ms = parts.windows.horizon_ms
-            if late:
-                self._dead_letter_late([documents[i] for i in late])
-                documents = [documents[i] for i in in_time]
-                indexes = [indexes[i] for i in in_time]
-        ticket = self.surroundings.evaluator.submit(parts.steps.per_batch, documents)
+            documents, indexes = self._marked(batch, documents, times_ms, indexes)
+            horizon_ms = parts.windows.windows.horizon_ms
+        inside = self.chains.begin(parts.steps.per_batch, documents)
         self._batch_count += 1
-        self._pending.append(
-            _InFlight(ticket, horizon_ms, lambda i: self._metadata(batch, i), indexes)
-        )
-        self._position = batch.position
+        self._pending.append(_Flight(inside, horizon_ms, batch, indexes, read_us))
+        if parts.windows is not None:
+            self._position = batch.position
         while self._batch_count >= IN_FLIGHT:
             self._take_back()
 
-    def _count(self, batch: Batch) -> None:
+    def _marked(
+        self,
+        batch: Batch,
+        documents: list[Document],
+        times_ms: Sequence[int],
+        indexes: Sequence[int],
+    ) -> tuple[list[Document], Sequence[int]]:
+        """Documents marked with their windows; those that are late go their own way."""
+        assert self.parts.windows is not None  # noqa: S101 - narrows the type
+        partitions = None
+        if batch.partitions is not None:
+            partitions = [batch.partitions[index] for index in indexes]
+        now_ms = self.surroundings.clock.now_ms()
+        in_time, late = self.parts.windows.mark(
+            self.parts.source, documents, times_ms, partitions, now_ms
+        )
+        if late:
+            self._dead_letter_late(late)
+        if len(in_time) == len(documents):
+            return documents, indexes
+        return [documents[i] for i in in_time], [indexes[i] for i in in_time]
+
+    def _count(self, batch: Batch, now_ms: int) -> None:
         """Count a batch as it came, before it carries hidden fields."""
         size_bytes = documents_bytes(batch.documents)
         count = len(batch.documents) + len(batch.unreadable)
-        now_ms = self.surroundings.clock.now_ms()
-        self.parts.stats.count_input(self.parts.source.operator_name, count, size_bytes, now_ms)
+        source = self.parts.source
+        path = self.parts.source_path
+        self.parts.stats.count_input(source.operator_name, path, count, size_bytes, now_ms)
 
     def _timed(self, batch: Batch) -> tuple[list[Document], Sequence[int], Sequence[int]]:
         """The documents with their event times; those without one go to the dead letters."""
@@ -182,46 +240,54 @@ class Processor:
             return batch.documents, batch.times_ms, everything
         times_ms, failures = parts.time_reader.read(batch.documents)
         for failure in failures:
-            self._dead_letter(failure, self._metadata(batch, failure.index))
-        if not failures:
-            batch.times_ms = [time for time in times_ms if time is not None]
-            return batch.documents, batch.times_ms, everything
+            metadata = self._metadata(batch, failure.index)
+            self._letter(failure.document, failure.reason, failure.operator_name, metadata)
         kept = [index for index in everything if times_ms[index] is not None]
         times = [time for time in times_ms if time is not None]
+        if not failures:
+            batch.times_ms = times
+            return batch.documents, times, everything
         batch.times_ms = [0 if time is None else time for time in times_ms]
         return [batch.documents[index] for index in kept], times, kept
 
     def _take_back(self) -> None:
         """Collect what has been at mongod longest and pass its results on."""
         first = self._pending.popleft()
-        if isinstance(first, Closing):
+        if isinstance(first, InChain):
             self._take_closed(first)
         else:
             self._batch_count -= 1
             self._take_batch(first)
-        self.parts.dead_letters.flush()
+        if self.parts.output.committer is None:
+            self.parts.dead_letters.flush()
 
-    def _take_batch(self, batch: _InFlight) -> None:
-        outcome = self.surroundings.evaluator.collect(batch.ticket)
+    def _take_batch(self, flight: _Flight) -> None:
+        outcome = self.chains.finish(flight.inside)
         for failure in outcome.failures:
-            self._dead_letter(failure, batch.metadata(batch.indexes[failure.index]))
+            self._fail(failure, flight)
         if self.parts.windows is None:
-            self._emit(outcome.documents, None)
-        else:
-            self._keep(outcome)
-            self._close_windows(batch.horizon_ms)
+            self.parts.output.take(outcome.documents, None, flight.read_us)
+            self._position = flight.batch.position
+            return
+        late, failures = self.parts.windows.keep(outcome.documents)
+        for failure in failures:
+            self._fail(failure, None)
+        for item in late:
+            self._late_letter(item.document, item.missed_starts_ms)
+        self._close_windows(flight.horizon_ms)
 
-    def _take_closed(self, begun: Closing) -> None:
-        closing = self.parts.steps.closing
-        outcome = finish_closing(self.surroundings.evaluator, closing, begun)
+    def _take_closed(self, inside: InChain) -> None:
+        outcome = self.chains.finish(inside)
         for failure in outcome.failures:
-            self._dead_letter(failure, begun.variables[METADATA_VARIABLE])
-        self._emit(outcome.documents, begun.variables)
+            metadata = metadata_of(failure.document, inside.variables)
+            self._letter(
+                failure.document, failure.reason, failure.operator_name, metadata, failure.path
+            )
+        self.parts.output.take(outcome.documents, inside.variables)
 
     def _drain(self) -> None:
         while self._pending:
             self._take_back()
-        self.parts.dead_letters.flush()
 
     def _idle(self) -> None:
         """Nothing came: finish what is in flight, and let time close windows."""
@@ -232,105 +298,66 @@ class Processor:
             return
         if self._idle_since_ms is None:
             self._idle_since_ms = now_ms
-        if windows.shape.processing_time:
-            windows.watermark.observe(now_ms)
-            self._close_windows(now_ms)
-        else:
-            horizon_ms = windows.idle_horizon_ms(now_ms - self._idle_since_ms)
-            if horizon_ms is not None:
-                windows.watermark.advance(horizon_ms + windows.shape.allowed_lateness_ms)
-                self._close_windows(horizon_ms)
-        self._drain()
+        horizon_ms = windows.horizon_of_silence(
+            self.parts.source, now_ms, now_ms - self._idle_since_ms
+        )
+        if horizon_ms is not None:
+            self._close_windows(horizon_ms)
+            self._drain()
 
     def _can_close(self) -> bool:
         """Whether time alone would still close a window."""
-        windows = self.parts.windows
-        if windows is None or not windows.open:
-            return False
-        return windows.shape.processing_time or windows.shape.idle_timeout_ms is not None
-
-    def _keep(self, outcome: Outcome) -> None:
-        """Put results of a batch into their windows."""
-        windows, partial = self.parts.windows, self.parts.steps.compact is not None
-        assert windows is not None  # noqa: S101 - narrows the type
-        touched: dict[int, OpenWindow] = {}
-        for document in outcome.documents:
-            if partial:
-                key = document["_id"]
-                start_ms: int = key["w"]
-                document["_id"] = key.get("k")
-            else:
-                start_ms = document.pop(WINDOW_FIELD)
-                document.pop(METADATA_FIELD, None)
-            touched[start_ms] = window = windows.add(start_ms, document)
-            window.size_bytes += documents_bytes([document])
-        for window in touched.values():
-            if partial and len(window.documents) > _COMPACT_FROM + 2 * window.compacted_count:
-                self._compact(window)
-
-    def _compact(self, window: OpenWindow) -> None:
-        """Combine the partial group states of an open window."""
-        assert self.parts.steps.compact is not None  # noqa: S101 - narrows the type
-        window.documents = self.surroundings.evaluator.evaluate_whole(
-            self.parts.steps.compact, window.documents
-        )
-        window.compacted_count = len(window.documents)
-        window.size_bytes = documents_bytes(window.documents)
+        return self.parts.windows is not None and self.parts.windows.can_close
 
     def _close_windows(self, horizon_ms: int) -> None:
         """Send the windows that have closed through their stages; their results come later."""
         windows = self.parts.windows
         assert windows is not None  # noqa: S101 - narrows the type
-        for window in windows.take_closed(horizon_ms):
-            metadata = windows.metadata(window, self.parts.source.source_type)
-            begun = begin_closing(
-                self.surroundings.evaluator,
-                self.parts.steps.closing,
-                window.documents,
-                {METADATA_VARIABLE: metadata},
-            )
-            self._pending.append(begun)
+        for window in windows.windows.take_closed(horizon_ms):
+            metadata = windows.windows.metadata(window, self.parts.source.source_type)
+            variables = {METADATA_VARIABLE: metadata}
+            self._pending.append(windows.begin_closing(window, variables))
 
-    def _emit(self, documents: list[Document], variables: Mapping[str, Any] | None) -> None:
-        """Hand documents to the sink, and to whoever samples."""
-        if not documents:
-            return
-        parts = self.parts
-        name = parts.sink.operator_name if parts.sink else "SinkOperator"
-        if parts.metadata_field:
-            for document in documents:
-                found = variables[METADATA_VARIABLE] if variables else document[METADATA_FIELD]
-                document[parts.metadata_field] = unmark_metadata(dict(found))
-        if parts.sink is not None:
-            rejected = parts.sink.write(documents, variables)
-            for item in rejected:
-                parts.dead_letters.add(item.document, item.reason, name, self._constant())
-            refused = {item.index for item in rejected}
-            documents = [d for index, d in enumerate(documents) if index not in refused]
-        if parts.carries_metadata and variables is None:
-            for document in documents:
-                document.pop(METADATA_FIELD, None)
-        parts.stats.count_output(name, documents)
-        self.show(documents)
-
-    def _dead_letter_late(self, documents: list[Document]) -> None:
+    def _dead_letter_late(self, late: Sequence[Late]) -> None:
         """Send late documents through the stages before the window; what is left was late."""
-        outcome = self.surroundings.evaluator.evaluate(self.parts.steps.before, documents)
+        late_documents = [item.document for item in late]
+        outcome = self.chains.aside(self.parts.steps.before, late_documents)
         for failure in outcome.failures:
-            self._dead_letter(failure, self._constant())
+            self._fail(failure, None)
         for document in outcome.documents:
-            start_ms = document.pop(WINDOW_FIELD)
-            document.pop(METADATA_FIELD, None)
-            reason = "Input document arrived late."
-            self.parts.dead_letters.add(
-                document, reason, "WindowOperator", self._constant(), [start_ms]
-            )
+            missed = document[WINDOW_FIELD]
+            self._late_letter(document, missed if isinstance(missed, list) else [missed])
 
-    def _dead_letter(self, failure: Failure, metadata: Document) -> None:
-        document = failure.document
-        for hidden in (WINDOW_FIELD, METADATA_FIELD):
-            document.pop(hidden, None)
-        self.parts.dead_letters.add(document, failure.reason, failure.operator_name, metadata)
+    def _late_letter(self, document: Document, missed_starts_ms: list[int]) -> None:
+        windows = self.parts.windows
+        assert windows is not None  # noqa: S101 - narrows the type
+        windows.late_count += 1
+        metadata = metadata_of(document, None) or self._constant()
+        self._letter(document, _LATE, "WindowOperator", metadata, windows.path, missed_starts_ms)
+
+    def _fail(self, failure: Failure, flight: _Flight | None) -> None:
+        """A dead letter for a document that failed before or in the window's early stages."""
+        if METADATA_FIELD in failure.document:
+            metadata = metadata_of(failure.document, None)
+        elif flight is not None and failure.index >= 0:
+            metadata = self._metadata(flight.batch, flight.indexes[failure.index])
+        else:
+            metadata = self._constant()
+        reason, name = failure.reason, failure.operator_name
+        self._letter(failure.document, reason, name, metadata, failure.path)
+
+    def _letter(
+        self,
+        document: Any,
+        reason: str,
+        operator_name: str,
+        metadata: Mapping[str, Any],
+        path: str = "",
+        missed_starts_ms: Sequence[int] = (),
+    ) -> None:
+        shown = visible(document) if isinstance(document, dict) else document
+        letters = self.parts.dead_letters
+        letters.add(shown, reason, operator_name, dict(metadata), missed_starts_ms, path)
 
     def _constant(self) -> Document:
         return {"source": {"type": self.parts.source.source_type}}

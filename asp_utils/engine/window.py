@@ -1,61 +1,130 @@
-"""Windows of fixed length: which window a document belongs to, and what open windows hold.
+"""Windows: which ones a document belongs to, what the open ones hold, when they close.
 
-Window arithmetic is two floor divisions on integers. Bounds are [start, end); starts are multiples
-of the interval since the Unix epoch (UTC) plus the offset.
+What a window holds are encoded BSON documents: the documents themselves, or partial group states
+where the `$group` was divided. Where documents would take too much memory they wait in mongod.
 
 Source: Atlas page "Windows" (asp-reference.md 2.7).
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import bson
+from bson.raw_bson import RawBSONDocument
+
 from asp_utils.engine.event_time import Watermark
-from asp_utils.pipeline.rewrite import WINDOW_FIELD
 from asp_utils.units import datetime_of
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     Document = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class WindowShape:
-    """The figures of a fixed window, all in milliseconds."""
+    """The figures of a window, all in milliseconds."""
 
-    interval_ms: int
+    interval_ms: int = 0
+    """The length; 0 for a session."""
+    hop_ms: int = 0
+    """From one start to the next; 0 for a session."""
+    gap_ms: int = 0
+    """How far two documents of a session may lie apart at most (exclusive)."""
+    partition_by: Any = None
+    """The expression whose value tells sessions apart."""
     offset_ms: int = 0
     allowed_lateness_ms: int = 0
     idle_timeout_ms: int | None = None
     processing_time: bool = False
-    """Documents belong to the window of the clock at their arrival, whatever their own time."""
+    """Documents belong to the windows of the clock at their arrival, whatever their own time."""
+
+    @property
+    def is_session(self) -> bool:
+        """Whether the documents themselves make the window."""
+        return self.gap_ms > 0
 
     def start_of(self, time_ms: int) -> int:
-        """The start of the window that `time_ms` lies in.
+        """The last start at or before `time_ms`.
 
         Example:
-            >>> WindowShape(interval_ms=60_000).start_of(61_000)
+            >>> WindowShape(interval_ms=60_000, hop_ms=60_000).start_of(61_000)
             60000
         """
-        return time_ms - (time_ms - self.offset_ms) % self.interval_ms
+        return time_ms - (time_ms - self.offset_ms) % self.hop_ms
+
+    def starts_of(self, time_ms: int) -> list[int]:
+        """The starts of all windows that hold `time_ms`, earliest first; none in a gap.
+
+        Example:
+            >>> WindowShape(interval_ms=60_000, hop_ms=30_000).starts_of(61_000)
+            [30000, 60000]
+        """
+        last = self.start_of(time_ms)
+        count = (self.interval_ms - (time_ms - last) - 1) // self.hop_ms + 1
+        return [last - n * self.hop_ms for n in range(count - 1, -1, -1)]
 
 
 @dataclass
 class OpenWindow:
     """What is held for a window that has not closed yet."""
 
+    key: int
+    """What its documents are marked with: its start, or a session's number."""
     start_ms: int
-    documents: list[Document] = field(default_factory=list)
-    """The window's documents, or partial group states where the `$group` was divided."""
-    size_bytes: int = 0
+    end_ms: int
+    partition: Any = None
+    """A session's `partitionBy` value."""
+    held: list[bytes] = field(default_factory=list)
+    """Documents or partial group states, encoded."""
+    held_bytes: int = 0
+    count: int = 0
+    """How many documents came into it."""
     compacted_count: int = 0
     """How many partial states were left when they were last combined."""
+    stored: list[int] = field(default_factory=list)
+    """The parts of it that wait in mongod, earliest first (`engine.spill`)."""
+    stored_bytes: int = 0
+
+    def hold(self, document: Document) -> None:
+        """Take a document, or a partial group state."""
+        encoded = bson.encode(document)
+        self.held.append(encoded)
+        self.held_bytes += len(encoded)
+
+    def replace(self, documents: Sequence[Document]) -> None:
+        """Hold these instead (partial states that were combined)."""
+        self.held = [bson.encode(document) for document in documents]
+        self.held_bytes = sum(map(len, self.held))
+        self.compacted_count = len(self.held)
+
+    def documents(self) -> list[Any]:
+        """What is held in memory, in the order of arrival."""
+        return [RawBSONDocument(encoded) for encoded in self.held]
+
+    def take_over(self, other: OpenWindow) -> None:
+        """Hold what another window held too (sessions that became one)."""
+        self.held += other.held
+        self.held_bytes += other.held_bytes
+        self.stored += other.stored
+        self.stored_bytes += other.stored_bytes
+        self.count += other.count
+        self.compacted_count = max(self.compacted_count, other.compacted_count)
 
 
 @dataclass
-class Windows:
+class Late:
+    """A document that came too late for windows."""
+
+    document: Document
+    missed_starts_ms: list[int]
+
+
+@dataclass
+class Windows(ABC):
     """The open windows of one processor and the watermark that closes them."""
 
     shape: WindowShape
@@ -67,55 +136,45 @@ class Windows:
         """Windows that end at or before this have closed."""
         return self.watermark.value_ms - self.shape.allowed_lateness_ms
 
-    def assign(
+    @abstractmethod
+    def mark(
         self,
         documents: Sequence[Document],
         times_ms: Sequence[int],
-        partitions: Sequence[Hashable] | None,
-    ) -> tuple[list[int], list[int]]:
-        """Mark every document with its window and move the watermark, document by document.
+        partitions: Sequence[str] | None,
+    ) -> tuple[list[int], list[Late]]:
+        """Mark documents (in `WINDOW_FIELD`) with their windows, and move the watermark.
+
+        Document by document, as the source gave them, before any stage has seen them.
 
         Returns:
-            The indexes of documents in time, and of those whose window has closed.
+            The indexes of the documents that go on, and those that have missed a window, which
+            are marked with what they missed.
         """
-        interval, start_of = self.shape.interval_ms, self.shape.start_of
-        lateness, watermark = self.shape.allowed_lateness_ms, self.watermark
-        horizon, highest = self.horizon_ms, watermark.value_ms
-        in_time: list[int] = []
-        late: list[int] = []
-        for index, (document, time) in enumerate(zip(documents, times_ms, strict=True)):
-            start = start_of(time)
-            document[WINDOW_FIELD] = start
-            (late if start + interval <= horizon else in_time).append(index)
-            if partitions is not None:
-                horizon = watermark.observe(time, partitions[index]) - lateness
-            elif time > highest:
-                highest = time
-                horizon = time - lateness
-        if partitions is None and documents:
-            watermark.observe(highest)
-        return in_time, late
 
-    def add(self, start_ms: int, document: Document) -> OpenWindow:
-        """Put a document, or a partial group state, into its window."""
-        window = self.open.get(start_ms)
-        if window is None:
-            window = self.open[start_ms] = OpenWindow(start_ms)
-        window.documents.append(document)
-        return window
+    def place(self, documents: list[Document]) -> tuple[list[Document], list[Late]]:
+        """Mark documents that have come through the stages before the window with its key."""
+        return documents, []
+
+    @abstractmethod
+    def window(self, key: int) -> OpenWindow:
+        """The open window of that key, opened if need be."""
 
     def take_closed(self, horizon_ms: int) -> list[OpenWindow]:
-        """Remove and give the windows that end at or before the horizon, earliest first."""
-        closed = [s for s in self.open if s + self.shape.interval_ms <= horizon_ms]
-        return [self.open.pop(start) for start in sorted(closed)]
+        """Remove and give the windows that end at or before the horizon, earliest end first."""
+        closed = [window for window in self.open.values() if window.end_ms <= horizon_ms]
+        closed.sort(key=lambda window: (window.end_ms, window.start_ms))
+        for window in closed:
+            self._forget(window)
+        return closed
+
+    def _forget(self, window: OpenWindow) -> None:
+        del self.open[window.key]
 
     def metadata(self, window: OpenWindow, source_type: str) -> Document:
         """The stream metadata inside and after a window."""
-        end_ms = window.start_ms + self.shape.interval_ms
-        return {
-            "source": {"type": source_type},
-            "window": {"start": datetime_of(window.start_ms), "end": datetime_of(end_ms)},
-        }
+        bounds = {"start": datetime_of(window.start_ms), "end": datetime_of(window.end_ms)}
+        return {"source": {"type": source_type}, "window": bounds}
 
     def idle_horizon_ms(self, idle_ms: int) -> int | None:
         """The horizon that `idle_ms` of silence implies; None when no window closes by it.
@@ -126,29 +185,28 @@ class Windows:
         if timeout is None or idle_ms < timeout or not self.open:
             return None
         reached = self.watermark.value_ms + idle_ms
-        ends = [s + self.shape.interval_ms for s in self.open]
-        closable = [end for end in ends if end <= reached]
-        return max(closable, default=None)
+        ends = [window.end_ms for window in self.open.values()]
+        return max((end for end in ends if end <= reached), default=None)
 
     @property
     def state_bytes(self) -> int:
-        """What the open windows hold."""
-        return sum(window.size_bytes for window in self.open.values())
+        """What the open windows hold, in memory and in mongod."""
+        return sum(w.held_bytes + w.stored_bytes for w in list(self.open.values()))
 
-    def snapshot(self) -> Iterable[Document]:
-        """What a checkpoint keeps: one document for the watermark, then one per held document."""
-        yield {"watermark": [list(item) for item in self.watermark.snapshot()]}
+    def snapshot(self) -> Iterator[Document]:
+        """What a checkpoint keeps: the watermark, then each window and what it holds."""
+        yield {"watermark": self.watermark.snapshot()}
         for window in self.open.values():
-            yield {"w": window.start_ms, "bytes": window.size_bytes}
-            for document in window.documents:
-                yield {"w": window.start_ms, "d": document}
+            yield {"window": {k: v for k, v in vars(window).items() if k != "held"}}
+            for encoded in window.held:
+                yield {"w": window.key, "d": encoded}
 
     def restore(self, parts: Iterable[Document]) -> None:
         """Take over what `snapshot` gave."""
         for part in parts:
             if "watermark" in part:
-                self.watermark = Watermark([(key, value) for key, value in part["watermark"]])
+                self.watermark.restore(part["watermark"])
+            elif "window" in part:
+                self.open[part["window"]["key"]] = OpenWindow(**part["window"])
             elif "d" in part:
-                self.add(part["w"], part["d"])
-            else:
-                self.open[part["w"]] = OpenWindow(part["w"], size_bytes=part["bytes"])
+                self.open[part["w"]].held.append(part["d"])

@@ -22,9 +22,11 @@ from asp_utils.engine.assemble import Definition, assemble
 from asp_utils.engine.checkpoint import CheckpointStore
 from asp_utils.engine.clock import SystemClock
 from asp_utils.engine.context import Surroundings
+from asp_utils.engine.diagnosis import explained
 from asp_utils.engine.evaluate import Evaluator
 from asp_utils.engine.failures import ProcessorFailed
 from asp_utils.engine.memory import settle
+from asp_utils.engine.report import facts_of, stats_of
 from asp_utils.errors import AspError
 
 if TYPE_CHECKING:
@@ -91,6 +93,7 @@ class Worker:
         if self._spec["mode"] == "process":
             self._channel.send("started")
             processor.run_until_drained()
+            processor.checkpoint()
             self._channel.send("finished", stats=self._stats(verbose=True))
         else:
             processor.checkpoint()
@@ -107,6 +110,9 @@ class Worker:
     def _assembled(self) -> Processor:
         spec = self._spec
         process = spec["mode"] == "process"
+        state: MongoClient[Document] = MongoClient(
+            spec["stateUri"], datetime_conversion=DOCUMENTS.datetime_conversion
+        )
         surroundings = Surroundings(
             processor_name=spec["name"],
             connections=spec["connections"],
@@ -118,14 +124,12 @@ class Worker:
             clock=SystemClock(),
             stopping=self._stopping,
             start_options=spec,
+            state=state[spec["stateDb"]],
         )
         definition = Definition(
             spec["processorId"], spec["name"], spec["pipeline"], spec["workspace"], spec["options"]
         )
-        state: MongoClient[Document] = MongoClient(
-            spec["stateUri"], datetime_conversion=DOCUMENTS.datetime_conversion
-        )
-        store = CheckpointStore(state[spec["stateDb"]], spec["processorId"])
+        store = CheckpointStore(state[spec["stateDb"]], spec["processorId"], spec["stateUri"])
         return assemble(
             definition,
             surroundings,
@@ -143,6 +147,7 @@ class Worker:
 
     def _listen(self) -> None:
         """Obey commands until the supervisor closes the pipe."""
+        assert self._processor is not None  # noqa: S101 - set before anyone can ask
         for command in _messages(self._commands):
             match command["cmd"]:
                 case "stop":
@@ -150,6 +155,9 @@ class Worker:
                 case "stats":
                     stats = self._stats(verbose=command.get("verbose", False))
                     self._channel.send("stats", id=command["id"], stats=stats)
+                case "explain":
+                    explanation = explained(facts_of(self._processor, self._spec["name"]))
+                    self._channel.send("explain", id=command["id"], explanation=explanation)
                 case "sample":
                     self._samples.add(command["id"])
                 case "unsample":
@@ -158,8 +166,7 @@ class Worker:
 
     def _stats(self, *, verbose: bool) -> Document:
         assert self._processor is not None  # noqa: S101 - set before anyone can ask
-        parts = self._processor.parts
-        return parts.stats.to_document(self._spec["name"], parts.windows, verbose=verbose)
+        return stats_of(self._processor, self._spec["name"], verbose=verbose)
 
 
 def _messages(pipe: IO[bytes]) -> Iterator[Document]:

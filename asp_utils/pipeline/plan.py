@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from asp_utils.pipeline.normalize import LEGACY_FIELD, Normalizer
 from asp_utils.pipeline.rewrite import refers_to_metadata
 
 if TYPE_CHECKING:
@@ -19,14 +20,29 @@ class PlannedStage:
 
     name: str
     options: Any
+    """In mongod's words (`pipeline.normalize`)."""
     path: str
     """JSON path below the pipeline, `[2].$match`."""
     spec: StageSpec
 
     @property
     def stage(self) -> dict[str, Any]:
-        """The stage as it was written."""
+        """The stage as mongod takes it."""
         return {self.name: self.options}
+
+    @property
+    def translated(self) -> tuple[dict[str, Any], ...] | None:
+        """The stages of mongod's own that do the same; None where the engine runs the stage."""
+        if self.spec.translate is not None:
+            stages = self.spec.translate(self.options)
+            if stages is not None:
+                return tuple(stages)
+        return None if self.spec.build is not None else (self.stage,)
+
+    @property
+    def reads_metadata(self) -> bool:
+        """Whether it asks for the stream metadata of the document."""
+        return refers_to_metadata(self.options)
 
     @property
     def operator_name(self) -> str:
@@ -48,26 +64,52 @@ class Plan:
     after: tuple[PlannedStage, ...]
     """Stages between the window and the sink."""
     sink: PlannedStage | None
-    carries_metadata: bool
-    """Whether documents must carry their stream metadata up to the window or the sink."""
+
+    @property
+    def reads_metadata_before_window(self) -> bool:
+        """Whether documents must carry their stream metadata up to the window or the sink."""
+        readers = [*self.before]
+        if self.window is None and self.sink is not None:
+            readers.append(self.sink)
+        if self.window is not None:
+            readers.append(replace(self.window, options={**self.window.options, "pipeline": []}))
+        return any(stage.reads_metadata or stage.spec.writes_metadata for stage in readers)
+
+    @property
+    def added_parallelism(self) -> int:
+        """The sum of `parallelism - 1` over all stages (asp-reference.md 2.14)."""
+        stages = [*self.before, *self.inner, *self.after, *([self.sink] if self.sink else [])]
+        asked = [s.options.get("parallelism", 1) for s in stages if isinstance(s.options, dict)]
+        return sum(max(0, p - 1) for p in asked if isinstance(p, int))
 
 
 def plan_pipeline(
     pipeline: Sequence[Mapping[str, Any]],
     catalogue: Catalogue,
     connections: Mapping[str, Mapping[str, Any]],
+    metadata_field: str | None = None,
 ) -> Plan:
-    """Divide a pipeline that has passed `check_pipeline`."""
+    """Divide a pipeline that has passed `check_pipeline`.
+
+    Args:
+        pipeline: The stages as they were written.
+        catalogue: The stages there are.
+        connections: The connection registry by name.
+        metadata_field: `streamMetaFieldName`: `$name.source.ts` means the stream metadata too.
+    """
+    normalizer = Normalizer(_aliases(pipeline[0], metadata_field))
 
     def planned(stage: Mapping[str, Any], path: str) -> PlannedStage:
         name, options = next(iter(stage.items()))
         spec = catalogue.kind_of(name, options, connections)
         assert spec is not None, f"{path}: unchecked stage {name}"  # noqa: S101
+        options = normalizer.stage({name: options})[name] if spec.role != "source" else options
         return PlannedStage(name, options, f"{path}.{name}", spec)
 
     stages = [planned(stage, f"[{index}]") for index, stage in enumerate(pipeline)]
     source, rest = stages[0], stages[1:]
-    sink = rest.pop() if rest and rest[-1].spec.role == "sink" else None
+    ends = bool(rest) and (rest[-1].spec.role == "sink" or rest[-1].spec.ends)
+    sink = rest.pop() if ends else None
     at = next((i for i, stage in enumerate(rest) if stage.spec.role == "window"), len(rest))
     window = rest[at] if at < len(rest) else None
     inner: tuple[PlannedStage, ...] = ()
@@ -76,16 +118,20 @@ def plan_pipeline(
             planned(stage, f"{window.path}.pipeline[{index}]")
             for index, stage in enumerate(window.options["pipeline"])
         )
-    before = tuple(rest[:at])
-    readers = [stage.options for stage in before]
-    if window is None and sink is not None:
-        readers.append(sink.options)
     return Plan(
         source=source,
-        before=before,
+        before=tuple(rest[:at]),
         window=window,
         inner=inner,
         after=tuple(rest[at + 1 :]),
         sink=sink,
-        carries_metadata=any(refers_to_metadata(options) for options in readers),
     )
+
+
+def _aliases(source: Mapping[str, Any], metadata_field: str | None) -> dict[str, str]:
+    """The field names under which old pipelines look for stream metadata."""
+    options = next(iter(source.values()))
+    time_name = options.get("tsFieldName") if isinstance(options, dict) else None
+    named = {metadata_field: "stream"} if metadata_field else {}
+    timed = {time_name: "stream.source.ts"} if isinstance(time_name, str) else {}
+    return {LEGACY_FIELD: "stream", **named, **timed}

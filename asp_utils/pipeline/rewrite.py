@@ -29,10 +29,24 @@ _NUMBER_TYPES: Final = (bool, int, float)
 
 
 def refers_to_metadata(value: Any) -> bool:
-    """Whether `{$meta: "stream..."}` occurs anywhere in a stage or expression."""
+    """Whether `{$meta: "stream..."}`, or a query on metadata, occurs anywhere in a stage."""
     if isinstance(value, dict):
-        return _metadata_path(value) is not None or any(map(refers_to_metadata, value.values()))
+        return (
+            _metadata_path(value) is not None
+            or queries_metadata(value)
+            or any(map(refers_to_metadata, value.values()))
+        )
     return isinstance(value, list) and any(map(refers_to_metadata, value))
+
+
+def queries_metadata(value: Any) -> bool:
+    """Whether a query at hand compares a field of the carried metadata."""
+    if isinstance(value, dict):
+        return any(
+            str(key).startswith(METADATA_FIELD) or queries_metadata(inner)
+            for key, inner in value.items()
+        )
+    return isinstance(value, list) and any(map(queries_metadata, value))
 
 
 def resolve_metadata(stage: Stage, base: str) -> Stage:

@@ -33,14 +33,19 @@ _N_INPUT: Final = frozenset({"$firstN", "$lastN", "$maxN", "$minN"})
 _TOP: Final = frozenset({"$top", "$bottom", "$topN", "$bottomN"})
 
 
+COUNT_FIELD: Final = "__asp_n"
+"""How many documents went into a partial state."""
+
+
 @dataclass(frozen=True)
 class SplitGroup:
     """The two halves of one `$group`."""
 
     partial: dict[str, Any]
-    """Runs on a batch; its `_id` is `{w: window start, k: group key}`."""
+    """Runs on a batch; its `_id` is `{w: window, k: group key}`, and it counts documents."""
     merge: dict[str, Any]
-    """Runs on the partial documents of one window, whose `_id` is the group key again."""
+    """Runs on the partial documents of one window, whose `_id` is the group key again, without
+    their counts."""
 
 
 def split_group(options: Any) -> SplitGroup | None:
@@ -60,7 +65,15 @@ def split_group(options: Any) -> SplitGroup | None:
             return None
         partial[field] = accumulator
         merge[field] = merging
+    partial[COUNT_FIELD] = {"$sum": 1}
     return SplitGroup({"$group": partial}, {"$group": {**merge, "$doingMerge": True}})
+
+
+def count_of(partial: Any) -> int:
+    """The count in a partial state's `COUNT_FIELD`: a number, or mongod's [type, sum, rest]."""
+    if isinstance(partial, list):
+        return int(sum(partial[1:]))
+    return int(partial)
 
 
 def _merging(field: str, accumulator: Any) -> dict[str, Any] | None:

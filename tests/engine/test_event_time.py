@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,9 +10,6 @@ from hypothesis import strategies as st
 from asp_utils.engine.evaluate import Evaluator, Run
 from asp_utils.engine.event_time import TimeReader, Watermark, iso_ms
 from asp_utils.units import ms_of
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable
 
 TO_DATE = {"$toDate": "$at"}
 
@@ -88,7 +85,7 @@ def test_a_nested_path_and_a_computed_time_agree(evaluator: Evaluator) -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 2**40))))
 def test_the_watermark_never_falls_and_is_the_slowest_partition(
-    seen: list[tuple[Hashable, int]],
+    seen: list[tuple[str, int]],
 ) -> None:
     watermark, before, highest = Watermark(), -(2**63), dict[Any, int]()
     for partition, time_ms in seen:
@@ -98,4 +95,24 @@ def test_the_watermark_never_falls_and_is_the_slowest_partition(
         if set(highest) == set("abc"):
             assert value >= min(highest.values())
         before = value
-    assert Watermark(watermark.snapshot()).value_ms <= watermark.value_ms
+    again = Watermark()
+    again.restore(watermark.snapshot())
+    assert (again.value_ms, again.highest) == (watermark.value_ms, watermark.highest)
+
+
+def test_a_partition_without_data_holds_the_watermark_until_it_is_silent_for_too_long() -> None:
+    watermark = Watermark()
+    watermark.expect(["a", "b"], now_ms=0)
+    watermark.observe(1000, "a")
+    assert not watermark.started
+    watermark.leave_out_silent(4_999, 5_000)
+    assert not watermark.started
+    watermark.hear(["a"], 4_999)
+    watermark.leave_out_silent(5_000, 5_000)
+    assert watermark.is_idle("b")
+    assert watermark.value_ms == 1000
+    watermark.observe(2000, "a")
+    watermark.hear(["b"], 5_001)
+    assert watermark.observe(1500, "b") == 2000
+    watermark.observe(3000, "a")
+    assert watermark.observe(2500, "b") == 2500

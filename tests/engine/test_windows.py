@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from asp_utils.engine.steps import steps_of
-from asp_utils.engine.window import Windows, WindowShape
+from asp_utils.engine.evaluate import Evaluator
+from asp_utils.engine.fixed_windows import TumblingWindows
+from asp_utils.engine.window import WindowShape
+from asp_utils.units import datetime_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,12 +49,10 @@ def test_the_official_example(rig: Callable[..., Any]) -> None:
     window = tumbling(30, "minute", COUNT, allowedLateness={"size": 1, "unit": "minute"})
     made = rig([source([{"at": at(t)} for t in times]), window, START]).drain()
     assert made.output == [{"_id": None, "count": 5, "start": DAY + timedelta(hours=20)}]
-    assert made.processor.parts.windows.open[ms(20.5)].documents
+    assert [(datetime_of(w.start_ms), w.count) for w in made.open] == [
+        (DAY + timedelta(hours=20, minutes=30), 2)
+    ]
     assert made.dead == []
-
-
-def ms(hour: float) -> int:
-    return int((DAY - datetime(1970, 1, 1)).total_seconds() + hour * 3600) * 1000  # noqa: DTZ001
 
 
 def test_a_late_document_goes_to_the_dead_letters_with_what_it_missed(
@@ -184,23 +185,13 @@ def test_divided_groups_give_what_whole_ones_give(
     pipeline = [source(documents), window, START]
     outputs = []
     for divided in (True, False):
-        made = rig(pipeline)
-        processor = made.processor
-        assert processor.parts.steps.compact is not None
-        if not divided:
-            processor.parts.steps = whole_steps(pipeline)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Evaluator, "supports_partial_groups", lambda _, on=divided: on)
+            made = rig(pipeline)
+        assert (made.processor.parts.steps.compact is not None) == divided
         outputs.append(made.drain().output)
     assert outputs[0] == outputs[1]
     assert outputs[0]
-
-
-def whole_steps(pipeline: list[Any]) -> Any:
-    from asp_utils.engine.catalogue import catalogue
-    from asp_utils.pipeline.plan import plan_pipeline
-
-    steps = steps_of(plan_pipeline(pipeline, catalogue(), {}), partial_groups=False)
-    assert steps.compact is None
-    return steps
 
 
 def test_many_partial_states_are_combined_before_the_window_closes(rig: Callable[..., Any]) -> None:
@@ -216,23 +207,30 @@ def test_many_partial_states_are_combined_before_the_window_closes(rig: Callable
 @given(
     time_ms=st.integers(-(2**40), 2**45),
     interval_ms=st.integers(1, 10**9),
+    hop_ms=st.integers(10**6, 10**9),
     offset_ms=st.integers(-(10**9), 10**9),
 )
-def test_windows_partition_time(time_ms: int, interval_ms: int, offset_ms: int) -> None:
-    shape = WindowShape(interval_ms, offset_ms)
-    start = shape.start_of(time_ms)
-    assert start <= time_ms < start + interval_ms
-    assert (start - offset_ms) % interval_ms == 0
+def test_every_time_lies_in_the_windows_that_are_said_to_hold_it(
+    time_ms: int, interval_ms: int, hop_ms: int, offset_ms: int
+) -> None:
+    shape = WindowShape(interval_ms, hop_ms, offset_ms=offset_ms)
+    starts = shape.starts_of(time_ms)
+    assert all(s <= time_ms < s + interval_ms and (s - offset_ms) % hop_ms == 0 for s in starts)
+    assert starts == sorted(starts)
+    # No other window holds it: neither the one before the first nor the one after the last.
+    before = (starts[0] if starts else shape.start_of(time_ms) + hop_ms) - hop_ms
+    assert before + interval_ms <= time_ms or (not starts and before + interval_ms <= time_ms)
+    assert shape.start_of(time_ms) + hop_ms > time_ms
 
 
 @given(st.lists(st.integers(0, 500), max_size=50))
 def test_a_restored_snapshot_is_the_same_state(times: list[int]) -> None:
-    windows = Windows(WindowShape(10, allowed_lateness_ms=50))
+    windows = TumblingWindows(WindowShape(10, 10, allowed_lateness_ms=50))
     documents: list[dict[str, Any]] = [{"n": n} for n in range(len(times))]
-    in_time, _ = windows.assign(documents, times, None)
+    in_time, _ = windows.mark(documents, times, None)
     for index in in_time:
-        windows.add(documents[index]["__asp_w"], documents[index])
-    again = Windows(windows.shape)
+        windows.window(documents[index]["__asp_w"]).hold(documents[index])
+    again = TumblingWindows(windows.shape)
     again.restore(windows.snapshot())
     assert again.open == windows.open
-    assert again.watermark.value_ms == windows.watermark.value_ms or not times
+    assert again.watermark.value_ms == windows.watermark.value_ms

@@ -12,27 +12,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import PyMongoError
 
-from asp_utils.engine.evaluate import Run
-from asp_utils.engine.failures import ProcessorFailed
+from asp_utils.engine.cluster_errors import cluster_failure
+from asp_utils.engine.computed import Computed
 from asp_utils.engine.hidden import visible
 from asp_utils.engine.merge_writer import MergeWriter, Write
-from asp_utils.engine.sinks import Rejected, Sink
+from asp_utils.engine.sinks import Rejected
+from asp_utils.engine.transactions import TransactionalSink
 from asp_utils.pipeline.catalogue import Probe, StageSpec
 from asp_utils.pipeline.grammar import Expression, Name, Options, is_expression
-from asp_utils.pipeline.rewrite import METADATA_FIELD, METADATA_VARIABLE, resolve_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from pymongo.synchronous.client_session import ClientSession
+
     from asp_utils.engine.context import Surroundings
+    from asp_utils.engine.failures import ProcessorFailed
 
     Document = dict[str, Any]
 
 _WHEN_MATCHED: Final = ("merge", "replace", "keepExisting", "delete")
 _WHEN_NOT_MATCHED: Final = ("insert", "discard")
-_UNAUTHORIZED: Final = (13, 18)
 
 
 class Into(Options):
@@ -64,19 +66,23 @@ class MergeOptions(Options):
         return self
 
 
-class MergeSink(Sink):
+class MergeSink(TransactionalSink):
     """Writes documents into one or, with dynamic targets, many collections."""
 
     operator_name = "MergeOperator"
 
     def __init__(self, options: MergeOptions, surroundings: Surroundings) -> None:
-        self._options = options
-        self._surroundings = surroundings
-        self._constant = None if self._is_dynamic() else self._constant_fields()
+        self.uri = surroundings.connections[options.into.connection_name]["uri"]
+        self.client = surroundings.cluster(options.into.connection_name)
+        self._computed = Computed(
+            _computed_fields(options), "MergeOperator", surroundings.evaluator
+        )
         self._writer = MergeWriter(
-            surroundings.cluster(options.into.connection_name),
+            self.client,
             [options.on] if isinstance(options.on, str) else options.on,
             options.when_matched if isinstance(options.when_matched, list) else None,
+            surroundings.clock,
+            options.parallelism,
         )
 
     def write(
@@ -87,76 +93,55 @@ class MergeSink(Sink):
         Raises:
             ProcessorFailed: The cluster cannot be reached, or forbids writing.
         """
-        writes, rejected = self._resolved(documents, variables)
+        writes, rejected = self.prepare(documents, variables)
         try:
             return rejected + self._writer.write(writes)
         except PyMongoError as error:
-            raise _failure(error) from error
+            raise self.failure(error) from error
 
-    def close(self) -> None:
-        """Nothing of its own to release."""
-
-    def _is_dynamic(self) -> bool:
-        options = self._options
-        computed = (options.into.db, options.into.coll)
-        return bool(
-            options.let
-            or any(is_expression(value) for value in computed)
-            or isinstance(options.when_matched, dict)
-            or isinstance(options.when_not_matched, dict)
-        )
-
-    def _constant_fields(self) -> tuple[tuple[str, str], str, str, Document]:
-        into = self._options.into
-        when_matched = self._options.when_matched
-        how = "pipeline" if isinstance(when_matched, list) else str(when_matched)
-        return (str(into.db), str(into.coll)), how, str(self._options.when_not_matched), {}
-
-    def _resolved(
+    def prepare(
         self, documents: Sequence[Document], variables: Mapping[str, Any] | None
     ) -> tuple[list[Write], list[Rejected]]:
-        if self._constant is not None:
-            writes = [Write(i, visible(d), *self._constant) for i, d in enumerate(documents)]
-            return writes, []
-        outcome = self._surroundings.evaluator.evaluate(
-            self._computing(after_window=variables is not None), documents, variables
-        )
-        rejected = [Rejected(documents[f.index], f.reason, f.index) for f in outcome.failures]
-        failed = {failure.index for failure in outcome.failures}
-        left = [index for index in range(len(documents)) if index not in failed]
+        """Targets, modes and variables of every document; see `TransactionalSink.prepare`."""
+        values, failures = self._computed.values(documents, variables)
+        rejected = [Rejected(documents[f.index], f.reason, f.index) for f in failures]
         writes = []
-        for index, computed in zip(left, outcome.documents, strict=True):
+        for index, (document, computed) in enumerate(zip(documents, values, strict=True)):
+            if computed is None:
+                continue
             reason = _faulty_target(computed)
-            document = visible(documents[index])
             if reason:
                 rejected.append(Rejected(document, reason, index))
                 continue
             target = (computed["db"], computed["coll"])
             let = computed.get("let", {})
-            writes.append(Write(index, document, target, computed["wm"], computed["wnm"], let))
+            writes.append(
+                Write(index, visible(document), target, computed["wm"], computed["wnm"], let)
+            )
         return writes, rejected
 
-    def _computing(self, *, after_window: bool) -> Run:
-        """The stages that compute target, modes and variables for every document."""
-        options = self._options
-        when_matched: Any = options.when_matched
-        if isinstance(when_matched, list):
-            when_matched = "pipeline"
-        fields = {
-            "db": _as_expression(options.into.db),
-            "coll": _as_expression(options.into.coll),
-            "wm": _as_expression(when_matched),
-            "wnm": _as_expression(options.when_not_matched),
-        }
-        if options.let:
-            fields["let"] = options.let
-        base = f"$${METADATA_VARIABLE}" if after_window else f"${METADATA_FIELD}"
-        stage = resolve_metadata({"$project": {"_id": 0, **fields}}, base)
-        return Run((stage,), (self.operator_name,))
+    def apply(self, writes: Sequence[Write], session: ClientSession) -> None:
+        """Write inside a transaction; see `TransactionalSink.apply`."""
+        self._writer.write(writes, session)
+
+    def failure(self, error: PyMongoError) -> ProcessorFailed:
+        """What an error of the cluster means for the processor."""
+        return cluster_failure("$merge", error)
+
+    def stats(self) -> Document:
+        """The targets written to."""
+        return {"targetStats": self._writer.target_stats()}
 
 
-def _as_expression(value: Any) -> Any:
-    return value if is_expression(value) else {"$literal": value}
+def _computed_fields(options: MergeOptions) -> Document:
+    """What is computed, or constant, for every document."""
+    when_matched: Any = options.when_matched
+    if isinstance(when_matched, list):
+        when_matched = "pipeline"
+    let = {"let": options.let} if options.let else {}
+    into = options.into
+    modes = {"wm": when_matched, "wnm": options.when_not_matched}
+    return {"db": into.db, "coll": into.coll, **modes, **let}
 
 
 def _faulty_target(computed: Document) -> str:
@@ -168,12 +153,6 @@ def _faulty_target(computed: Document) -> str:
     if computed.get("wnm") not in _WHEN_NOT_MATCHED:
         return f"$merge: whenNotMatched gave {computed.get('wnm')!r:.60}"
     return ""
-
-
-def _failure(error: PyMongoError) -> ProcessorFailed:
-    if isinstance(error, OperationFailure) and error.code in _UNAUTHORIZED:
-        return ProcessorFailed(422, f"$merge: the cluster refused: {error}", retryable=True)
-    return ProcessorFailed(421, f"$merge: {error}", retryable=True)
 
 
 def open_merge(options: MergeOptions, surroundings: Surroundings) -> MergeSink:

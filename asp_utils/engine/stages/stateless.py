@@ -24,7 +24,15 @@ _ANYWHERE: Final = (
 )
 _WINDOW_ONLY: Final = ("$count", "$group", "$limit", "$sort")
 
-SPECS: Final = (
-    *(StageSpec(name, "transform", inside_window=True) for name in _ANYWHERE),
-    *(StageSpec(name, "transform", main=False, inside_window=True) for name in _WINDOW_ONLY),
+_CHANGE_COUNT: Final = frozenset({"$match", "$redact", "$unwind", "$count", "$group", "$limit"})
+
+SPECS: Final = tuple(
+    StageSpec(
+        name,
+        "transform",
+        main=name in _ANYWHERE,
+        inside_window=True,
+        keeps_count=name not in _CHANGE_COUNT,
+    )
+    for name in (*_ANYWHERE, *_WINDOW_ONLY)
 )

@@ -1,0 +1,212 @@
+"""A chain of steps that documents go through: runs of stages at mongod, and stages of our own.
+
+The first run of a chain is sent without waiting, so that several batches are in flight; what comes
+behind it is done when the batch is taken back. Every step counts what goes in and what comes out:
+a run has one stage at most that changes the number of documents, so the counts of all its stages
+follow from its ends.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import bson
+from bson.raw_bson import RawBSONDocument
+
+from asp_utils.clients.op_msg import DOCUMENTS
+from asp_utils.engine.evaluate import Failure, Outcome, Run
+from asp_utils.engine.stats import Stats
+from asp_utils.errors import UnexpectedReply
+from asp_utils.pipeline.split_group import COUNT_FIELD, count_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from asp_utils.engine.evaluate import Evaluator, Ticket
+    from asp_utils.engine.stages import Stage
+
+    Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class OwnStep:
+    """A stage that the engine runs itself."""
+
+    stage: Stage
+    path: str
+    """Its JSON path in the pipeline."""
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Steps one after another."""
+
+    steps: tuple[Run | OwnStep, ...] = ()
+
+    @property
+    def behind_first(self) -> Chain:
+        """The chain without its first step."""
+        return Chain(self.steps[1:])
+
+
+@dataclass
+class InChain:
+    """Documents on their way through a chain."""
+
+    chain: Chain
+    documents: Sequence[Document]
+    variables: Mapping[str, Any] | None
+    ticket: Ticket | None = None
+    """The first run, when it has been sent."""
+
+
+@dataclass
+class Chains:
+    """Sends documents through chains, and counts.
+
+    Args:
+        evaluator: Runs what mongod runs.
+        stats: Where every step is counted.
+    """
+
+    evaluator: Evaluator
+    stats: Stats
+
+    def begin(
+        self,
+        chain: Chain,
+        documents: Sequence[Document],
+        variables: Mapping[str, Any] | None = None,
+    ) -> InChain:
+        """Send documents into a chain without waiting for its first run."""
+        inside = InChain(chain, documents, variables)
+        first = chain.steps[0] if chain.steps else None
+        if isinstance(first, Run):
+            inside.ticket = self.evaluator.submit(first, documents, variables, whole=first.whole)
+        return inside
+
+    def finish(self, inside: InChain) -> Outcome:
+        """What came out at the end of the chain, and everything that failed on the way.
+
+        Failures of the first step keep their place in the batch; later ones have none.
+        """
+        documents, failures = inside.documents, list[Failure]()
+        for index, step in enumerate(inside.chain.steps):
+            ticket = inside.ticket if index == 0 else None
+            outcome = self._step(step, documents, inside.variables, ticket)
+            documents = outcome.documents
+            placed = index == 0
+            failures += (
+                outcome.failures if placed else [replace(f, index=-1) for f in outcome.failures]
+            )
+        if not inside.chain.steps:
+            return Outcome(plain_documents(documents))
+        return Outcome(list(documents), failures)
+
+    def through(
+        self,
+        chain: Chain,
+        documents: Sequence[Document],
+        variables: Mapping[str, Any] | None = None,
+    ) -> Outcome:
+        """Send documents through a chain and wait for what comes out."""
+        return self.finish(self.begin(chain, documents, variables))
+
+    def aside(self, chain: Chain, documents: Sequence[Document]) -> Outcome:
+        """Send documents through without counting them, as they were never let in."""
+        return Chains(self.evaluator, Stats()).through(chain, documents)
+
+    def count_whole(self, run: Run, entered: int, documents: list[Document]) -> None:
+        """Count a run that was evaluated elsewhere, of whose documents none failed."""
+        self._count_run(run, entered, Outcome(documents), 0.0)
+
+    def _step(
+        self,
+        step: Run | OwnStep,
+        documents: Sequence[Document],
+        variables: Mapping[str, Any] | None,
+        ticket: Ticket | None,
+    ) -> Outcome:
+        begun_s = time.perf_counter()
+        if isinstance(step, Run):
+            outcome = self._run(step, documents, variables, ticket)
+            spent_s = time.perf_counter() - begun_s
+            self._count_run(step, len(documents), outcome, spent_s)
+            return outcome
+        outcome = step.stage.process(plain_documents(documents), variables)
+        outcome.failures = [replace(f, path=step.path) for f in outcome.failures]
+        counters = self.stats.operator(step.stage.operator_name, step.path)
+        counters.count_step(len(documents), len(outcome.documents), time.perf_counter() - begun_s)
+        return outcome
+
+    def _run(
+        self,
+        run: Run,
+        documents: Sequence[Document],
+        variables: Mapping[str, Any] | None,
+        ticket: Ticket | None,
+    ) -> Outcome:
+        evaluator = self.evaluator
+        if not run.whole:
+            sent = ticket or evaluator.submit(run, documents, variables)
+            return evaluator.collect(sent)
+        try:
+            if ticket is None:
+                return Outcome(evaluator.evaluate_whole(run, documents, variables))
+            return Outcome(evaluator.collect_whole(ticket))
+        except UnexpectedReply:
+            return self._stage_by_stage(run, plain_documents(documents), variables)
+
+    def _stage_by_stage(
+        self, run: Run, documents: list[Document], variables: Mapping[str, Any] | None
+    ) -> Outcome:
+        """A window's run that failed: leave out the documents at fault, the others still count."""
+        failures: list[Failure] = []
+        for index in range(len(run.stages)):
+            single = run.single(index)
+            try:
+                documents = self.evaluator.evaluate_whole(single, documents, variables)
+                continue
+            except UnexpectedReply as error:
+                message = error.message
+            # Documents that fail in this stage even alone are at fault.
+            outcome = self.evaluator.evaluate(single, documents, variables)
+            failed = {failure.index for failure in outcome.failures}
+            failures += outcome.failures
+            if not failed:
+                name, path = single.operator_names[0], single.path(0)
+                failures += [Failure(d, message, name, -1, path) for d in documents]
+                return Outcome(failures=failures)
+            left = [d for at, d in enumerate(documents) if at not in failed]
+            documents = self.evaluator.evaluate_whole(single, left, variables)
+        return Outcome(documents, failures)
+
+    def _count_run(self, run: Run, entered: int, outcome: Outcome, spent_s: float) -> None:
+        """Count every stage of a run; its time is shared out evenly, as mongod does not tell."""
+        if not run.paths:
+            return
+        failed = dict.fromkeys(run.paths, 0)
+        for failure in outcome.failures:
+            if failure.path in failed:
+                failed[failure.path] += 1
+        left = sum(count_of(d[COUNT_FIELD]) for d in outcome.documents) if run.partial else 0
+        count, last = entered, len(run.paths) - 1
+        for index, path in enumerate(run.paths):
+            came_in = 0 if run.merges and index == 0 else count
+            count -= failed[path]
+            if index == run.changer:
+                behind = sum(failed[later] for later in run.paths[index + 1 :])
+                count = (left if run.partial else len(outcome.documents)) + behind
+            goes_out = 0 if run.partial and index == last else count
+            if path:
+                counters = self.stats.operator(run.operator_names[index], path)
+                counters.count_step(came_in, goes_out, spent_s / (last + 1))
+
+
+def plain_documents(documents: Sequence[Document]) -> list[Document]:
+    """Documents as dictionaries, whatever form they were held in."""
+    return [
+        bson.decode(d.raw, DOCUMENTS) if isinstance(d, RawBSONDocument) else d for d in documents
+    ]

@@ -1,0 +1,155 @@
+"""Output documents and checkpoint in one transaction: exactly once.
+
+It works where the sink writes into the very server that keeps the checkpoints. A document that the
+target refuses ends its transaction; it is left out, and the others are tried again.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from pymongo.errors import PyMongoError
+from pymongo.uri_parser import parse_uri
+from pymongo.write_concern import WriteConcern
+
+from asp_utils.engine.sinks import Rejected, Sink
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pymongo import MongoClient
+    from pymongo.synchronous.client_session import ClientSession
+
+    from asp_utils.engine.clock import Clock
+    from asp_utils.engine.failures import ProcessorFailed
+    from asp_utils.engine.merge_writer import Write
+
+    Document = dict[str, Any]
+
+_ATTEMPTS: Final = 200
+_PAUSE_MS: Final = 5
+_MAX_PAUSE_MS: Final = 200
+_ACKNOWLEDGED: Final = WriteConcern(1)
+"""Both halves live in one server: what it loses, it loses together."""
+
+
+class WriteRefused(Exception):
+    """The target refused one document inside a transaction."""
+
+    def __init__(self, write: Write, reason: str) -> None:
+        super().__init__(reason)
+        self.write = write
+        self.reason = reason
+
+
+class TransactionalSink(Sink):
+    """A sink that can write as part of a transaction."""
+
+    uri: str
+    """The cluster that it writes to."""
+    client: MongoClient[Document]
+    """By which it writes."""
+
+    @abstractmethod
+    def prepare(
+        self, documents: Sequence[Document], variables: Mapping[str, Any] | None
+    ) -> tuple[list[Write], list[Rejected]]:
+        """What will be written, and the documents that cannot be.
+
+        Raises:
+            ProcessorFailed: The target cannot be reached, or is set up wrongly.
+        """
+
+    @abstractmethod
+    def apply(self, writes: Sequence[Write], session: ClientSession) -> None:
+        """Write inside a transaction.
+
+        Raises:
+            WriteRefused: The target refused a document; the transaction is over.
+            PyMongoError: The cluster failed.
+        """
+
+    @abstractmethod
+    def failure(self, error: PyMongoError) -> ProcessorFailed:
+        """What an error of the cluster means for the processor."""
+
+
+@dataclass
+class Committer:
+    """Commits writes and a checkpoint together."""
+
+    sink: TransactionalSink
+    clock: Clock
+    stopping: threading.Event
+
+    def commit(
+        self,
+        writes: list[Write],
+        refused: Callable[[Write, str], None],
+        finish: Callable[[ClientSession], None],
+    ) -> None:
+        """Write everything that the target takes, then what `finish` adds, and commit.
+
+        Args:
+            writes: In their order; those that are refused are taken out.
+            refused: Hears of each write that is left out.
+            finish: Adds the checkpoint to the transaction; called again when that is tried again.
+
+        Raises:
+            ProcessorFailed: The cluster cannot be reached, or conflicts do not end.
+        """
+        pause_ms = _PAUSE_MS
+        with self.sink.client.start_session() as session:
+            for attempt in range(_ATTEMPTS):
+                session.start_transaction(write_concern=_ACKNOWLEDGED)
+                try:
+                    self.sink.apply(writes, session)
+                    finish(session)
+                    _commit(session)
+                except WriteRefused as error:
+                    session.abort_transaction()
+                    at = next(i for i, write in enumerate(writes) if write is error.write)
+                    del writes[at]
+                    refused(error.write, error.reason)
+                except PyMongoError as error:
+                    if session.in_transaction:
+                        session.abort_transaction()
+                    if attempt + 1 == _ATTEMPTS or not _is_passing(error):
+                        raise self.sink.failure(error) from error
+                    # Somebody else writes to the same documents: let them.
+                    self.clock.wait(self.stopping, pause_ms)
+                    pause_ms = min(2 * pause_ms, _MAX_PAUSE_MS)
+                else:
+                    return
+
+
+def same_server(one: str, other: str) -> bool:
+    """Whether two connection strings name the same server with the same user.
+
+    Example:
+        >>> same_server("mongodb://127.0.0.1:27017/?x=1", "mongodb://127.0.0.1:27017")
+        True
+    """
+    first, second = parse_uri(one, validate=False), parse_uri(other, validate=False)
+    return all(first[key] == second[key] for key in ("nodelist", "username"))
+
+
+def _commit(session: ClientSession) -> None:
+    """Commit; one whose reply got lost is asked for again, which is safe."""
+    while True:
+        try:
+            session.commit_transaction()
+        except PyMongoError as error:
+            if not error.has_error_label("UnknownTransactionCommitResult"):
+                raise
+            if error.timeout:
+                raise
+        else:
+            return
+
+
+def _is_passing(error: PyMongoError) -> bool:
+    return bool(error.has_error_label("TransientTransactionError"))

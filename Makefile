@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 WORKERS ?= 2
 
-.PHONY: help setup demo test check wrappers bench clean
+.PHONY: help setup demo test check wrappers bench kafka clean
 
 help: ## Show what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -14,7 +14,7 @@ help: ## Show what there is
 $(INSTALLED): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it: make PYTHON=/path/to/python3" >&2; exit 78; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,aws,dev]'
 	@touch $@
 
 setup: $(INSTALLED) wrappers ## Virtual environment, packages, generated wrappers
@@ -40,6 +40,10 @@ bench: setup ## Benchmarks beside their peers (installs the peers)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/stream.py
+
+# For the tests alone, jars are enough: `.venv/bin/python -m tests.kafka.apache --fetch`.
+kafka: $(INSTALLED) ## An Apache Kafka on loopback, from Maven Central (mvn, java), until Ctrl-C
+	@$(BIN)/python -m tests.kafka.apache
 
 clean: ## Remove the virtual environment and everything generated (sessions stay)
 	rm -rf .venv temp/cli_wrappers .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -5,7 +5,8 @@
     python generate_cli_wrappers.py --check              change nothing; exit 1 on any difference
 
 Scripts, schemas and index go to `temp/cli_wrappers/` (those of another package to a folder of its
-name in there). For this toolkit also `docs/reference.md` and the README's table are written.
+name in there). For this toolkit also `docs/reference.md`, `docs/coverage.md` and the README's table
+are written.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +23,9 @@ from asp_utils.generation import folder, reference
 from asp_utils.generation.wrappers import templates, wrapper_files
 from asp_utils.introspection.registry import OUR_OPERATIONS, registry
 from asp_utils.session.store import find_root
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 PROJECT = Path(__file__).resolve().parent
 
@@ -106,9 +110,19 @@ def plan(package: str, out: Path | None = None) -> Target:
         files[PROJECT / "README.md"] = reference.with_table(readme, specs, environment).encode()
         page = reference.reference_page(specs, environment)
         files[PROJECT / "docs" / "reference.md"] = page.encode()
+        files[PROJECT / "docs" / "coverage.md"] = _coverage_page(environment).encode()
         if not reference.has_place_for_table(readme):
             missing.append(f"README.md: has no {reference.OPENING} … {reference.CLOSING}")
     return Target(folder_of_wrappers, files, missing)
+
+
+def _coverage_page(environment: Environment) -> str:
+    """`docs/coverage.md`; only this toolkit's own run needs the engine for it."""
+    from asp_utils.engine.catalogue import catalogue
+    from asp_utils.generation.coverage import coverage_of, coverage_page
+    from asp_utils.generation.proofs import proofs_in
+
+    return coverage_page(coverage_of(catalogue(), proofs_in(PROJECT)), environment)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
     AspError                        code, exit_code, hint, path, retryable, details
     ├── UsageError            2     the command line itself is wrong
     ├── ScriptFailed         10     a script failed and everything it did was undone
+    ├── FixtureFailed        10     a fixture gave something else than it expects
     ├── UndoIncomplete       11     a script failed and part of what it did still stands
     ├── ConfigInvalid        64     a config does not fit its operation
     ├── PipelineInvalid      65     a pipeline or script is wrong
@@ -26,7 +27,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from typing import Self
 
 
 class ExitCode(IntEnum):
@@ -135,6 +139,13 @@ class ScriptFailed(AspError):
     exit_code = ExitCode.SCRIPT_FAILED
 
 
+class FixtureFailed(AspError):
+    """A fixture gave something else than it expects; nothing of it is left."""
+
+    code = "FIXTURE_FAILED"
+    exit_code = ExitCode.SCRIPT_FAILED
+
+
 class UndoIncomplete(AspError):
     """A script failed and part of what it did still stands."""
 
@@ -143,19 +154,41 @@ class UndoIncomplete(AspError):
 
 
 class FaultyInput(AspError):
-    """Input with one or more faults, all of which are carried."""
+    """Input with one or more faults, all of which are carried.
 
-    def __init__(self, subject: str, faults: list[Fault], *, hint: str = "") -> None:
+    Args:
+        subject: What is wrong: a file, a config, a pipeline.
+        faults: At least one.
+        hint: What to do next; the first fault's own hint when empty.
+        warnings: What else was noticed, and is no fault.
+    """
+
+    def __init__(
+        self,
+        subject: str,
+        faults: list[Fault],
+        *,
+        hint: str = "",
+        warnings: list[Fault] | None = None,
+    ) -> None:
         first = faults[0]
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        details = {"faults": [fault.to_json() for fault in faults]}
+        if warnings is not None:
+            details["warnings"] = [warning.to_json() for warning in warnings]
         super().__init__(
             f"{subject}: {first.path}: {first.message}{more}",
             hint=hint or first.hint,
             path=first.path,
-            details={"faults": [fault.to_json() for fault in faults]},
+            details=details,
         )
         self.subject = subject
         self.faults = faults
+        self.warnings = warnings
+
+    def about(self, subject: str) -> Self:
+        """The same faults, said about a subject that the reader knows better."""
+        return type(self)(subject, self.faults, hint=self.hint, warnings=self.warnings)
 
 
 class ConfigInvalid(FaultyInput):

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from asp_utils.engine.check import check_modify, check_processor
+from asp_utils.engine.check import check_modify, check_processor, check_warnings
 from asp_utils.errors import EnvironmentMissing
 from asp_utils.server.daemon import Wiring, run_daemon
 from asp_utils.server.limits import Limits
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> ExitCode:
     parser.add_argument("--folder", type=Path, required=True, help="holds all that it keeps")
     parser.add_argument("--lock-descriptor", type=int, help="inherited descriptor of the lock")
     options = parser.parse_args(argv)
-    wiring = Wiring(WORKER, check_processor, check_modify, limits=_limits())
+    wiring = Wiring(WORKER, check_processor, check_modify, _limits(), check_warnings)
     return run_daemon(options.folder, options.lock_descriptor, wiring)
 
 

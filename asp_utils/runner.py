@@ -137,7 +137,7 @@ class _Run:
         try:
             self._execute(target, source.config, arguments, store, record)
         except FaultyInput as exc:
-            raise type(exc)(source.shown, exc.faults, hint=exc.hint) from exc
+            raise exc.about(source.shown) from exc
 
     def _execute(
         self,

@@ -184,6 +184,23 @@ def connect(
     return Workspace(ctx, _local(ctx) if url == LOCAL else _remote(url, user, password))
 
 
+def told_warnings(ctx: Context, reply: Mapping[str, Any], *, prefix: str = "") -> list[Any]:
+    """The warnings of a reply, each also told on stderr; Atlas gives none.
+
+    Args:
+        ctx: Where they are told.
+        reply: What the endpoint answered.
+        prefix: What their paths begin with in the config, `$.` where they are about it.
+    """
+    warnings = []
+    for warning in reply.get("warnings", []):
+        path = prefix + warning["path"] if warning["path"] else ""
+        place, hint = (f"{path}: " if path else ""), warning.get("hint", "")
+        ctx.progress(f"warning: {place}{warning['message']}" + (hint and f" ({hint})"))
+        warnings.append({**warning, "path": path})
+    return warnings
+
+
 def _remote(url: str, user: str | None, password: SecretStr | None) -> Endpoint:
     # pymongo costs 90 ms: what stays on this machine does without it.
     from asp_utils.clients.stream_endpoint import StreamEndpoint

@@ -29,7 +29,6 @@ from asp_utils.engine.batch import Batch, Source
 from asp_utils.engine.clock import SystemClock
 from asp_utils.engine.context import Surroundings
 from asp_utils.engine.evaluate import Evaluator
-from asp_utils.engine.event_time import TimeReader
 from asp_utils.engine.memory import settle
 from asp_utils.engine.sinks import Sink
 
@@ -88,7 +87,9 @@ class LinesSource(Source):
             return None
         documents = orjson.loads(b"[" + b",".join(lines) + b"]")
         self.position += len(documents)
-        return Batch(documents, [0] * len(documents), self.position, lambda _: {})
+        size_bytes = sum(map(len, lines))
+        times_ms = [0] * len(documents)
+        return Batch(documents, times_ms, self.position, lambda _: {}, size_bytes=size_bytes)
 
     def close(self) -> None:
         """Close the file."""
@@ -140,14 +141,16 @@ def engine(mongod: Mongod, stages: list[Document], source: Path, target: Path) -
     )
     time_field = {"$toDate": "$timestamp"}
     pipeline = [{"$source": {"documents": [], "timeField": time_field}}, *stages]
-    processor = assemble(Definition("b", "benchmark", pipeline), surroundings, None)
-    if processor.parts.windows is None:
-        processor.parts.time_reader = None
-    else:
-        processor.parts.time_reader = TimeReader(time_field, surroundings.evaluator)
     with target.open("wb") as out:
-        processor.parts.source = LinesSource(source)
-        processor.parts.output.sink = LinesSink(out)
+        processor = assemble(
+            Definition("b", "benchmark", pipeline),
+            surroundings,
+            None,
+            source=LinesSource(source),
+            sink=LinesSink(out),
+        )
+        if processor.parts.windows is None:
+            processor.parts.intake.time_reader = None
         processor.run_until_drained()
         processor.checkpoint()
 

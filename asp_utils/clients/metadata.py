@@ -5,7 +5,11 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+import bson
 from bson.errors import BSONError
+from bson.raw_bson import RawBSONDocument
+from gridfs import AsyncGridFSBucket
+from gridfs.errors import NoFile
 from pymongo import AsyncMongoClient
 from pymongo.errors import (
     ConnectionFailure,
@@ -21,7 +25,13 @@ from asp_utils.errors import Conflict, EnvironmentMissing, UnexpectedReply, Unre
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from bson import ObjectId
+
 _SELECTION_TIMEOUT_MS: Final = 5_000
+_SELECT_BYTES: Final = 8 * 1024 * 1024
+"""Documents that are put before mongod in one command, which holds 16 MB."""
+_BLOBS: Final = "blobs"
+_NUMBER: Final = "__number"
 
 
 class MetadataStore:
@@ -37,6 +47,7 @@ class MetadataStore:
                 uri, serverSelectionTimeoutMS=_SELECTION_TIMEOUT_MS, appname="asp-local"
             )
         self._database = self._client.get_database(database, codec_options=DOCUMENTS)
+        self._bucket = AsyncGridFSBucket(self._database, _BLOBS)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -74,30 +85,74 @@ class MetadataStore:
             criteria = {"_id": document["_id"]}
             await self._database[collection].replace_one(criteria, dict(document), upsert=True)
 
-    async def replace(self, collection: str, document: Mapping[str, Any]) -> None:
-        """Replace the document with the same `_id`, if there still is one.
+    async def replace(self, collection: str, document: Mapping[str, Any]) -> bool:
+        """Replace the document with the same `_id`; False when there no longer is one.
 
         Raises:
             Conflict: Another document has the same unique field.
         """
         with _translated():
             criteria = {"_id": document["_id"]}
-            await self._database[collection].replace_one(criteria, dict(document))
+            replaced = await self._database[collection].replace_one(criteria, dict(document))
+        return replaced.matched_count > 0
 
     async def delete(self, collection: str, criteria: Mapping[str, Any]) -> int:
         """Delete every document that fits; how many there were."""
         with _translated():
             return (await self._database[collection].delete_many(criteria)).deleted_count
 
+    async def put_blob(self, owner: str, content: bytes) -> ObjectId:
+        """Keep bytes that are too large for a document, in GridFS; their id."""
+        with _translated():
+            return await self._bucket.upload_from_stream(owner, content)
+
+    async def get_blob(self, blob_id: ObjectId) -> bytes | None:
+        """The bytes of that id; None when they are gone."""
+        with _translated():
+            try:
+                return await (await self._bucket.open_download_stream(blob_id)).read()
+            except NoFile:
+                return None
+
+    async def delete_blobs(self, owner: str, *, keep: ObjectId | None = None) -> None:
+        """Delete the bytes of one owner, but for those of the id `keep`."""
+        with _translated():
+            files = self._database[f"{_BLOBS}.files"].find({"filename": owner}, {"_id": 1})
+            for file in await files.to_list():
+                if file["_id"] != keep:
+                    await self._bucket.delete(file["_id"])
+
     async def select(
         self, documents: Sequence[Mapping[str, Any]], criteria: Mapping[str, Any]
-    ) -> list[dict[str, Any]]:
-        """Those of the given documents that fit a find filter, as mongod itself judges it."""
-        pipeline: list[Mapping[str, Any]] = [{"$documents": "$$given"}, {"$match": criteria}]
-        given = {"given": {"$literal": list(documents)}}
-        with _translated():
-            cursor = await self._database.aggregate(pipeline, let=given)
-            return await cursor.to_list()
+    ) -> list[int]:
+        """The positions of those given documents that fit a find filter, as mongod judges it.
+
+        None of the documents may be nearly as large as a command.
+        """
+        selected: list[int] = []
+        for group in _groups(documents):
+            pipeline: list[Mapping[str, Any]] = [
+                {"$documents": "$$given"}, {"$match": criteria}, {"$project": {_NUMBER: 1}}
+            ]  # fmt: skip
+            with _translated():
+                let = {"given": {"$literal": group}}
+                cursor = await self._database.aggregate(pipeline, let=let)
+                selected += [found[_NUMBER] for found in await cursor.to_list()]
+        return selected
+
+
+def _groups(documents: Sequence[Mapping[str, Any]]) -> Iterator[list[RawBSONDocument]]:
+    """The documents, each with its position, in groups that one command can hold."""
+    group: list[RawBSONDocument] = []
+    size_bytes = 0
+    for number, document in enumerate(documents):
+        encoded = bson.encode({**document, _NUMBER: number})
+        if group and size_bytes + len(encoded) > _SELECT_BYTES:
+            yield group
+            group, size_bytes = [], 0
+        group.append(RawBSONDocument(encoded))
+        size_bytes += len(encoded)
+    yield group
 
 
 @contextmanager

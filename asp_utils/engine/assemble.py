@@ -11,6 +11,7 @@ from asp_utils.engine.checkpoint import Checkpoint, CheckpointStore
 from asp_utils.engine.dead_letters import DeadLetters
 from asp_utils.engine.event_time import TimeReader
 from asp_utils.engine.fixed_windows import HoppingWindows, TumblingWindows
+from asp_utils.engine.intake import Intake
 from asp_utils.engine.open_windows import OpenWindows
 from asp_utils.engine.output import Output
 from asp_utils.engine.processor import Parts, Processor
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from pymongo.synchronous.collection import Collection
 
+    from asp_utils.engine.batch import Source
     from asp_utils.engine.context import Surroundings
     from asp_utils.engine.sinks import Sink
     from asp_utils.engine.steps import Steps
@@ -55,6 +57,8 @@ def assemble(
     resume: bool = True,
     show: Callable[[list[Document]], None] = lambda _: None,
     show_dead_letters: Callable[[list[Document]], None] | None = None,
+    source: Source | None = None,
+    sink: Sink | None = None,
 ) -> Processor:
     """A processor, ready to run, at its checkpoint or at the beginning.
 
@@ -65,69 +69,91 @@ def assemble(
         resume: Whether to go on from the checkpoint; False drops it.
         show: Is given every batch of output documents.
         show_dead_letters: Is given dead letters as samples show them; `show` when None.
+        source: Read instead of the pipeline's own (fixtures, benchmarks).
+        sink: Written instead of the pipeline's own.
 
     Raises:
         ProcessorFailed: A source or sink cannot be opened.
     """
     metadata_field = definition.options.get("streamMetaFieldName")
-    plan = plan_pipeline(definition.pipeline, catalogue(), surroundings.connections, metadata_field)
+    plan = plan_pipeline(
+        definition.pipeline,
+        catalogue(),
+        surroundings.connections,
+        metadata_field,
+        persistent=checkpoints is not None,
+    )
     checkpoint = _checkpoint(checkpoints, resume=resume)
     stats = Stats.restored(checkpoint.stats) if checkpoint else Stats()
-    stats.expect(_operators(plan))
-    own = {
-        stage.path: _built(stage, surroundings)
-        for stage in (*plan.before, *plan.inner, *plan.after)
-        if stage.translated is None
-    }
+    chains = Chains(surroundings.evaluator, stats)
     shape = _shape(plan)
-    evaluator = surroundings.evaluator
-    chains = Chains(evaluator, stats)
-    steps = steps_of(
-        plan,
-        shape,
-        own,
-        partial_groups=shape is not None and evaluator.supports_partial_groups(),
-        shows_metadata=bool(metadata_field),
-    )
-    dead_letters = DeadLetters(
-        definition.name,
-        definition.workspace,
-        _dead_letter_collection(definition.options, surroundings),
-        stats,
-        surroundings.clock,
-        show_dead_letters or show,
-    )
-    sink = _sink(plan, surroundings, checkpoint)
+    steps = _steps(plan, shape, surroundings, shows_metadata=bool(metadata_field))
+    letters = _dead_letters(definition, surroundings, stats, show_dead_letters or show)
+    sink = sink or _sink(plan, surroundings, checkpoint)
     output = Output(
         sink,
         plan.sink.path if plan.sink else "sink",
         metadata_field,
-        dead_letters,
+        letters,
         stats,
         surroundings.clock,
         show,
         _committer(sink, surroundings, checkpoints, definition.options),
     )
-    parts = Parts(
-        source=_built(plan.source, surroundings, checkpoint.position if checkpoint else None),
-        steps=steps,
-        windows=_windows(plan, shape, steps, chains, definition, surroundings, checkpoint),
-        output=output,
-        time_reader=_time_reader(plan, surroundings),
-        dead_letters=dead_letters,
-        stats=stats,
-        checkpoints=checkpoints,
-        source_path=plan.source.path,
-    )
+    position = checkpoint.position if checkpoint else None
+    source = source or _built(plan.source, surroundings, position)
+    windows = _windows(plan, shape, steps, chains, definition, surroundings, checkpoint)
+    times = _time_reader(plan, surroundings)
+    clock = surroundings.clock
+    intake = Intake(source, plan.source.path, times, windows, steps, chains, clock)
+    stats.expect(_operators(plan, {plan.source.path: source.operator_name, **_named(output)}))
+    parts = Parts(source, steps, windows, output, intake, letters, stats, checkpoints)
     return Processor(parts, surroundings, chains, definition.pipeline, plan.added_parallelism)
 
 
-def _operators(plan: Plan) -> list[tuple[str, str]]:
-    """Name and path of every stage, in the order of the pipeline."""
+def _steps(
+    plan: Plan, shape: WindowShape | None, surroundings: Surroundings, *, shows_metadata: bool
+) -> Steps:
+    own = {
+        stage.path: _built(stage, surroundings)
+        for stage in (*plan.before, *plan.inner, *plan.after)
+        if stage.translated is None
+    }
+    divides = shape is not None and surroundings.evaluator.supports_partial_groups()
+    return steps_of(plan, shape, own, partial_groups=divides, shows_metadata=shows_metadata)
+
+
+def _dead_letters(
+    definition: Definition,
+    surroundings: Surroundings,
+    stats: Stats,
+    show: Callable[[list[Document]], None],
+) -> DeadLetters:
+    return DeadLetters(
+        definition.name,
+        definition.workspace,
+        _dead_letter_collection(definition.options, surroundings),
+        stats,
+        surroundings.clock,
+        show,
+    )
+
+
+def _operators(plan: Plan, names: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Name and path of every stage, in the order of the pipeline.
+
+    Args:
+        plan: The stages.
+        names: What some of them call themselves, by path.
+    """
     window = [plan.window] if plan.window else []
     sink = [plan.sink] if plan.sink else []
     stages = [plan.source, *plan.before, *window, *plan.inner, *plan.after, *sink]
-    return [(stage.operator_name, stage.path) for stage in stages]
+    return [(names.get(stage.path, stage.operator_name), stage.path) for stage in stages]
+
+
+def _named(output: Output) -> dict[str, str]:
+    return {output.path: output.operator_name} if output.sink else {}
 
 
 def _built(planned: PlannedStage, surroundings: Surroundings, *position: Any) -> Any:

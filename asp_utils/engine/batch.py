@@ -37,6 +37,8 @@ class Batch:
     partitions: Sequence[str] | None = None
     """The partition of each document; None where the source has one only."""
     unreadable: list[Unreadable] = field(default_factory=list)
+    size_bytes: int | None = None
+    """What the source read, in its own form; None: the documents' BSON size counts."""
 
 
 class Source(ABC):

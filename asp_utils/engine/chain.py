@@ -22,7 +22,7 @@ from asp_utils.errors import UnexpectedReply
 from asp_utils.pipeline.split_group import COUNT_FIELD, count_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from asp_utils.engine.evaluate import Evaluator, Ticket
     from asp_utils.engine.stages import Stage
@@ -92,18 +92,36 @@ class Chains:
 
         Failures of the first step keep their place in the batch; later ones have none.
         """
-        documents, failures = inside.documents, list[Failure]()
-        for index, step in enumerate(inside.chain.steps):
-            ticket = inside.ticket if index == 0 else None
-            outcome = self._step(step, documents, inside.variables, ticket)
-            documents = outcome.documents
-            placed = index == 0
-            failures += (
-                outcome.failures if placed else [replace(f, index=-1) for f in outcome.failures]
-            )
-        if not inside.chain.steps:
-            return Outcome(plain_documents(documents))
-        return Outcome(list(documents), failures)
+        whole = Outcome()
+        for part in self.parts(inside):
+            whole.documents += part.documents
+            whole.failures += part.failures
+        return whole
+
+    def parts(self, inside: InChain) -> Iterator[Outcome]:
+        """The same, part by part: behind a stage that waits, as it lets documents through."""
+        if inside.chain.steps:
+            yield from self._parts_from(inside, 0, Outcome(list(inside.documents)))
+        else:
+            yield Outcome(plain_documents(inside.documents))
+
+    def _parts_from(self, inside: InChain, index: int, entering: Outcome) -> Iterator[Outcome]:
+        """What comes out when documents enter the chain at a step."""
+        if index == len(inside.chain.steps):
+            yield Outcome(entering.documents, size_bytes=entering.size_bytes)
+            return
+        step, is_first = inside.chain.steps[index], index == 0
+        ticket = inside.ticket if is_first else None
+        for start, portion in _portions(step, entering.documents):
+            outcome = self._step(step, portion, inside.variables, ticket)
+            if outcome.failures:
+                placed = is_first and start == 0
+                yield Outcome(
+                    failures=outcome.failures
+                    if placed
+                    else [replace(f, index=-1) for f in outcome.failures]
+                )
+            yield from self._parts_from(inside, index + 1, outcome)
 
     def through(
         self,
@@ -203,6 +221,20 @@ class Chains:
             if path:
                 counters = self.stats.operator(run.operator_names[index], path)
                 counters.count_step(came_in, goes_out, spent_s / (last + 1))
+
+
+def _portions(
+    step: Run | OwnStep, documents: Sequence[Document]
+) -> Iterator[tuple[int, Sequence[Document]]]:
+    """Documents in the portions that a step takes, each with the place of its first."""
+    if isinstance(step, Run) or not documents:
+        yield 0, documents
+        return
+    start, left = 0, plain_documents(documents)
+    while left:
+        count = step.stage.portion(left)
+        yield start, left[:count]
+        start, left = start + count, left[count:]
 
 
 def plain_documents(documents: Sequence[Document]) -> list[Document]:

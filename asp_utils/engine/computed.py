@@ -1,24 +1,31 @@
 """Option values that are computed for every document: topics, paths, keys, headers, modes.
 
 Many options of sinks and stages take a constant or an expression (asp-reference.md 2.2, "target
-expressions"). Constants stay constants; all expressions of a stage are one command per batch.
+expressions"). Constants stay constants, a single field (`$customer`, the common case) is looked up
+here, and all other expressions of a stage are one command per batch.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.engine.evaluate import Failure, Run
 from asp_utils.engine.hidden import metadata_base
+from asp_utils.pipeline.catalogue import Probe
 from asp_utils.pipeline.grammar import is_expression
-from asp_utils.pipeline.rewrite import resolve_metadata
+from asp_utils.pipeline.rewrite import METADATA_FIELD, WINDOW_FIELD, carry, resolve_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from asp_utils.engine.evaluate import Evaluator
 
     Document = dict[str, Any]
+
+_FIELD: Final = re.compile(r"\$(_id|[A-Za-z]\w*)", re.ASCII)
+"""A field of the document itself; a dotted path has mongod's rules for arrays."""
 
 
 class Computed:
@@ -33,14 +40,18 @@ class Computed:
 
     def __init__(self, fields: Mapping[str, Any], operator_name: str, evaluator: Evaluator) -> None:
         self._constant = {name: v for name, v in fields.items() if not is_expression(v)}
-        self._computed = {name: v for name, v in fields.items() if is_expression(v)}
+        expressions = {name: v for name, v in fields.items() if is_expression(v)}
+        self._fields = {name: v[1:] for name, v in expressions.items() if _is_field(v)}
+        self._computed = {
+            name: _whole(v) for name, v in expressions.items() if name not in self._fields
+        }
         self._operator_name = operator_name
         self._evaluator = evaluator
 
     @property
     def is_constant(self) -> bool:
         """Whether no document needs to be looked at."""
-        return not self._computed
+        return not self._computed and not self._fields
 
     def values(
         self, documents: Sequence[Document], variables: Mapping[str, Any] | None
@@ -49,15 +60,50 @@ class Computed:
 
         An expression that gives nothing (a missing field) leaves its name out.
         """
-        if not self._computed:
-            return [dict(self._constant) for _ in documents], []
-        stage = {"$project": {"_id": 0, **self._computed}}
-        run = Run((resolve_metadata(stage, metadata_base(documents)),), (self._operator_name,))
-        outcome = self._evaluator.evaluate(run, documents, variables)
-        failed = {failure.index for failure in outcome.failures}
-        results = iter(outcome.documents)
+        results, failures = self._evaluated(documents, variables)
+        failed = {failure.index for failure in failures}
         values: list[Document | None] = [
             None if index in failed else {**self._constant, **next(results)}
             for index in range(len(documents))
         ]
-        return values, outcome.failures
+        for name, field in self._fields.items():
+            for document, found in zip(documents, values, strict=True):
+                if found is not None and field in document:
+                    found[name] = document[field]
+        return values, failures
+
+    def _evaluated(
+        self, documents: Sequence[Document], variables: Mapping[str, Any] | None
+    ) -> tuple[Iterator[Document], list[Failure]]:
+        """What mongod computes for the documents that do not fail."""
+        if not self._computed or not documents:
+            return repeat({}), []
+        stage = resolve_metadata({"$project": self._computed}, metadata_base(documents))
+        hidden = [name for name in (METADATA_FIELD, WINDOW_FIELD) if name in documents[0]]
+        wanted = {
+            name: value
+            for name, value in carry(stage, hidden)["$project"].items()
+            if name not in hidden
+        }
+        run = Run(({"$project": {"_id": 0, **wanted}},), (self._operator_name,))
+        outcome = self._evaluator.evaluate(run, documents, variables)
+        return iter(outcome.documents), outcome.failures
+
+
+def value_probes(values: Mapping[str, Any]) -> Iterator[Probe]:
+    """What mongod has to parse of option values: path below the options to value.
+
+    Constants and options that are not given (None) need no parsing.
+    """
+    for path, value in values.items():
+        if value is not None and is_expression(value):
+            yield Probe(path, {"$project": {"x": _whole(value)}})
+
+
+def _is_field(expression: Any) -> bool:
+    return isinstance(expression, str) and _FIELD.fullmatch(expression) is not None
+
+
+def _whole(expression: Any) -> Any:
+    """The expression as one: bare objects and numbers would say which fields to keep."""
+    return {"$let": {"vars": {}, "in": expression}}

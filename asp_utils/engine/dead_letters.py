@@ -11,8 +11,8 @@ import bson
 from pymongo.errors import PyMongoError
 
 from asp_utils.clients.op_msg import NOT_BSON
-from asp_utils.engine.evaluate import MAX_BATCH_BYTES
 from asp_utils.engine.failures import ProcessorFailed
+from asp_utils.engine.sizes import MAX_BATCH_BYTES
 from asp_utils.units import datetime_of
 
 if TYPE_CHECKING:

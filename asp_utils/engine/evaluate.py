@@ -15,21 +15,20 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import bson
 
-from asp_utils.clients.op_msg import DOCUMENTS, MAX_DOCUMENT_BYTES, NOT_BSON
+from asp_utils.clients.op_msg import DOCUMENTS, NOT_BSON
 from asp_utils.engine.clock import SystemClock
+from asp_utils.engine.sizes import MAX_BATCH_BYTES, batch_bytes, by_size
 from asp_utils.errors import UnexpectedReply
 from asp_utils.pipeline.normalize import NOW_VARIABLE
 from asp_utils.units import datetime_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from asp_utils.engine.clock import Clock
 
     Document = dict[str, Any]
 
-MAX_BATCH_BYTES: Final = MAX_DOCUMENT_BYTES - 64 * 1024
-"""Room for the command around the batch."""
 _ALL: Final = 2**31 - 1
 _SCRATCH: Final = "scratch"
 _TOO_LARGE: Final = "too large"
@@ -56,6 +55,11 @@ class Run:
     def prefix(self, count: int) -> Run:
         """The first `count` stages as a run of their own."""
         return Run(self.stages[:count], self.operator_names[:count])
+
+    def behind(self, count: int) -> Run:
+        """What follows the first `count` stages, as a run of its own."""
+        names, paths = self.operator_names[count:], self.paths[count:]
+        return Run(self.stages[count:], names, partial=self.partial, paths=paths)
 
     def path(self, index: int) -> str:
         """The JSON path of a stage; empty where none is known."""
@@ -87,6 +91,8 @@ class Outcome:
 
     documents: list[Document] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    size_bytes: int | None = None
+    """The BSON size of the documents, where it is known without counting."""
 
 
 @dataclass
@@ -189,7 +195,7 @@ class Evaluator:
         else:
             reply = self._reply_to(ticket)
             if reply["ok"]:
-                outcome = Outcome(self._all_of(reply["cursor"]))
+                outcome = self._outcome(ticket, reply["cursor"])
             else:
                 outcome = self._halved(ticket, _reason(reply))
         return outcome
@@ -287,6 +293,11 @@ class Evaluator:
             documents += cursor["nextBatch"]
         return documents
 
+    def _outcome(self, ticket: Ticket, cursor: dict[str, Any]) -> Outcome:
+        count, is_whole = len(cursor["firstBatch"]), not cursor["id"]
+        size_bytes = batch_bytes(ticket.reply or b"", count) if is_whole else None
+        return Outcome(self._all_of(cursor), size_bytes=size_bytes)
+
     def _in_parts(self, ticket: Ticket) -> Outcome:
         """A batch that could not be sent as one: too large, or not all of it is BSON."""
         if len(ticket.documents) > 1:
@@ -302,7 +313,7 @@ class Evaluator:
         """Evaluate the halves of a batch that failed, down to the documents at fault."""
         count = len(ticket.documents)
         if count == 1:
-            return Outcome(failures=[self._blamed(ticket, reason)])
+            return self._one_failing(ticket, reason)
         outcome = Outcome()
         for start, end in ((0, count // 2), (count // 2, count)):
             part = self.evaluate(ticket.run, ticket.documents[start:end], ticket.variables)
@@ -312,18 +323,28 @@ class Evaluator:
             ]
         return outcome
 
-    def _blamed(self, ticket: Ticket, reason: str) -> Failure:
-        """Which stage of the run one document fails in, and what entered that stage."""
+    def _one_failing(self, ticket: Ticket, reason: str) -> Outcome:
+        """One document with which a run fails: in which stage, and what entered that stage.
+
+        Where a stage makes several of it (`$unwind`), those that do not fail go on.
+        """
         entering: Document = ticket.documents[0]
         run, last = ticket.run, len(ticket.run.stages) - 1
+        failing = last
         for index in range(last):
             command = self._command(run.prefix(index + 1), ticket.documents, ticket.variables)
             self._link.send(command)
             reply = self._next_reply()
             if not reply["ok"]:
-                return Failure(entering, reason, run.operator_names[index], 0, run.path(index))
-            entering = next(iter(reply["cursor"]["firstBatch"]), entering)
-        return Failure(entering, reason, run.operator_names[last], 0, run.path(last))
+                failing = index
+                break
+            made = self._all_of(reply["cursor"])
+            if len(made) > 1:
+                rest = self.evaluate(run.behind(index + 1), made, ticket.variables)
+                return Outcome(rest.documents, [replace(f, index=0) for f in rest.failures])
+            entering = next(iter(made), entering)
+        name, path = run.operator_names[failing], run.path(failing)
+        return Outcome(failures=[Failure(entering, reason, name, 0, path)])
 
     def _failure(self, ticket: Ticket, reason: str) -> Failure:
         run = ticket.run
@@ -334,7 +355,7 @@ class Evaluator:
     ) -> dict[str, Any]:
         """Run stages over a collection: for more documents than one message holds."""
         self.ask({"drop": self._scratch})
-        for part in _by_size({"_id": i, "d": d} for i, d in enumerate(documents)):
+        for part in by_size({"_id": i, "d": d} for i, d in enumerate(documents)):
             reply = self.ask({"insert": self._scratch, "documents": part})
             if not reply["ok"] or reply.get("writeErrors"):
                 return {"ok": 0, "errmsg": f"the document is too large: {reply}"[:500]}
@@ -367,35 +388,3 @@ def _reason(reply: dict[str, Any]) -> str:
     """Mongod's message without the frame that says only where in mongod it arose."""
     message: str = reply["errmsg"]
     return message.rsplit(" :: caused by :: ", 1)[-1]
-
-
-def documents_bytes(documents: Sequence[Document]) -> int:
-    """The BSON size of documents; those that are no BSON documents count nothing."""
-    try:
-        array_bytes = len(bson.encode({"": documents}))
-    except NOT_BSON:
-        if len(documents) == 1:
-            return 0
-        return sum(documents_bytes([document]) for document in documents)
-    # An array element adds its type byte, its index as text and a zero byte.
-    count, digits, floor, width = len(documents), 0, 0, 1
-    while floor < count:
-        ceiling = min(count, 10**width)
-        digits += width * (ceiling - floor)
-        floor, width = ceiling, width + 1
-    return array_bytes - 12 - digits - 2 * count
-
-
-def _by_size(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    """Documents in lists that fit one message each, order kept."""
-    part: list[Document] = []
-    size = 0
-    for document in documents:
-        bytes_here = len(bson.encode(document))
-        if part and size + bytes_here > MAX_BATCH_BYTES:
-            yield part
-            part, size = [], 0
-        part.append(document)
-        size += bytes_here
-    if part:
-        yield part

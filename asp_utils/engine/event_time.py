@@ -8,8 +8,8 @@ Source: Atlas page "Windows" (asp-reference.md 2.2, 2.7).
 
 from __future__ import annotations
 
-import re
-from datetime import datetime
+from collections import defaultdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.engine.evaluate import Evaluator, Failure, Run
@@ -20,24 +20,49 @@ if TYPE_CHECKING:
 
     Document = dict[str, Any]
 
-_ISO: Final = re.compile(
-    r"[1-9]\d{3}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{3}(\d{3})?)?(Z|[+-]\d\d:\d\d)?", re.ASCII
+_DAY: Final = "dddd-dd-dd"
+_TIMES: Final = ("dd:dd:dd", "dd:dd:dd.ddd", "dd:dd:dd.dddddd")
+_ZONES: Final = ("", "Z", "+dd:dd", "-dd:dd")
+_SHAPES: Final = frozenset(
+    f"{_DAY}{between}{time}{zone}" for between in "T " for time in _TIMES for zone in _ZONES
 )
 """The ISO forms on which `datetime.fromisoformat` and mongod agree (property-tested)."""
+_DIGITS: Final = str.maketrans("0123456789", "dddddddddd")
+_EXACT_S: Final = 2**32
+"""Up to here (2106) a double holds seconds to a quarter of a microsecond: half of one, added before
+cutting off, makes the milliseconds exact."""
 NEVER: Final = -(2**63)
 """The event time before the first document."""
 
 
 def iso_ms(text: str) -> int | None:
     """Milliseconds of an ISO 8601 date and time; None where mongod has to judge it."""
-    if _ISO.fullmatch(text) is None:
-        return None
+    return _shaped_ms(text) if text.translate(_DIGITS) in _SHAPES else None
+
+
+def all_iso_ms(texts: Sequence[str]) -> list[int | None]:
+    """The same for many: of one source they mostly have one shape, which is checked at once."""
+    shape = texts[0].translate(_DIGITS)
+    if shape in _SHAPES and "\n".join(texts).translate(_DIGITS) == "\n".join([shape] * len(texts)):
+        return list(map(_shaped_ms, texts))
+    return list(map(iso_ms, texts))
+
+
+def _shaped_ms(text: str) -> int | None:
     try:
-        ms = ms_of(datetime.fromisoformat(text))
+        moment = datetime.fromisoformat(text)
     except ValueError:
         return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    elif text[-3] == ":" and text[-2] > "5":
+        # An offset of 60 minutes or more: mongod refuses it.
+        return None
+    seconds = moment.timestamp()
+    if 0 <= seconds < _EXACT_S:
+        return int(seconds * 1000 + 0.0005)
     # Before 1970 mongod rounds fractions of a millisecond up.
-    return ms if ms >= 0 else None
+    return ms_of(moment) if seconds >= 0 else None
 
 
 class TimeReader:
@@ -54,7 +79,7 @@ class TimeReader:
         if get is None:
             times: list[int | None] = [None] * len(documents)
         else:
-            times = [_fast_ms(get(document)) for document in documents]
+            times = _fast_ms([get(document) for document in documents])
         left = [index for index, time in enumerate(times) if time is None]
         return times, self._evaluate(documents, left, times) if left else []
 
@@ -133,6 +158,28 @@ class Watermark:
                 self._settle()
         return self.value_ms
 
+    def observe_in_order(self, times_ms: Sequence[int], partitions: Sequence[str] | None) -> bool:
+        """Take documents into account that come in the order of their times, per partition.
+
+        The watermark is never ahead of the partition that a document comes from, so of these none
+        can be late. False, and nothing is changed, when they are not in order.
+        """
+        if partitions is None:
+            by_partition: dict[str | None, list[int]] = {None: list(times_ms)}
+        else:
+            by_partition = defaultdict(list)
+            for partition, time_ms in zip(partitions, times_ms, strict=True):
+                by_partition[partition].append(time_ms)
+        for name, times in by_partition.items():
+            if times and times[0] < max(self.value_ms, self.highest.get(name, NEVER)):
+                return False
+            if times != sorted(times):
+                return False
+        for name, times in by_partition.items():
+            if times:
+                self.observe(times[-1], name)
+        return True
+
     def advance(self, time_ms: int) -> None:
         """Move every partition on to at least `time_ms` (the source was idle)."""
         self.highest = {key: max(value, time_ms) for key, value in self.highest.items()}
@@ -162,12 +209,13 @@ class Watermark:
         self.value_ms = max(self.value_ms, self._floor)
 
 
-def _fast_ms(value: Any) -> int | None:
-    if isinstance(value, str):
-        return iso_ms(value)
-    if isinstance(value, datetime):
-        return ms_of(value)
-    return None
+def _fast_ms(values: list[Any]) -> list[int | None]:
+    if values and all(type(value) is str for value in values):
+        return all_iso_ms(values)
+    return [
+        ms_of(v) if isinstance(v, datetime) else iso_ms(v) if isinstance(v, str) else None
+        for v in values
+    ]
 
 
 def _plain_path(time_field: Document) -> Callable[[Document], Any] | None:
@@ -176,6 +224,8 @@ def _plain_path(time_field: Document) -> Callable[[Document], Any] | None:
     if not isinstance(path, str) or not path.startswith("$") or path.startswith("$$"):
         return None
     first, *rest = path[1:].split(".")
+    if not rest:
+        return lambda document: document.get(first)
 
     def get(document: Document) -> Any:
         value = document.get(first)

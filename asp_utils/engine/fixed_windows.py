@@ -28,6 +28,11 @@ class TumblingWindows(Windows):
         partitions: Sequence[str] | None,
     ) -> tuple[list[int], list[Late]]:
         """See `Windows.mark`; a late document has missed its one window and does not go on."""
+        if self.watermark.observe_in_order(times_ms, partitions):
+            offset, hop = self.shape.offset_ms, self.shape.hop_ms
+            for document, time in zip(documents, times_ms, strict=True):
+                document[WINDOW_FIELD] = time - (time - offset) % hop
+            return list(range(len(documents))), []
         interval, start_of = self.shape.interval_ms, self.shape.start_of
         lateness, watermark = self.shape.allowed_lateness_ms, self.watermark
         horizon, highest = self.horizon_ms, watermark.value_ms
@@ -37,7 +42,7 @@ class TumblingWindows(Windows):
             start = start_of(time)
             document[WINDOW_FIELD] = start
             if start + interval <= horizon:
-                late.append(Late(document, [start]))
+                late.append(Late(document, [start], index))
             else:
                 in_time.append(index)
             if partitions is not None:
@@ -79,7 +84,7 @@ class HoppingWindows(TumblingWindows):
             starts = self.shape.starts_of(time)
             missed = [start for start in starts if start + interval <= horizon]
             if missed:
-                late.append(Late({**document, WINDOW_FIELD: missed}, missed))
+                late.append(Late({**document, WINDOW_FIELD: missed}, missed, index))
             if len(missed) < len(starts):
                 document[WINDOW_FIELD] = starts[len(missed) :]
                 in_time.append(index)

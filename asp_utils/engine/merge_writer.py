@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 import bson
 from bson import Int64, ObjectId
 
-from asp_utils.engine.evaluate import MAX_BATCH_BYTES
 from asp_utils.engine.failures import ProcessorFailed
 from asp_utils.engine.sinks import Rejected
-from asp_utils.engine.transactions import WriteRefused
+from asp_utils.engine.sizes import MAX_BATCH_BYTES
+from asp_utils.engine.writes import Write, WriteRefused
 from asp_utils.pipeline.normalize import NOW_VARIABLE
 from asp_utils.units import datetime_of
 
@@ -37,23 +37,6 @@ MAX_TARGETS: Final = 10_000
 """Collections that dynamic targets may name; Atlas has such a bound, its figure is not public."""
 MAX_SHOWN_TARGETS: Final = 100
 """Targets that stats show (asp-reference.md 3.2)."""
-
-
-@dataclass(frozen=True)
-class Write:
-    """One document with everything that was computed for it."""
-
-    index: int
-    """Its place in the sink's batch."""
-    document: Document
-    target: tuple[str, str]
-    """Database and collection."""
-    when_matched: str
-    """merge, replace, keepExisting, delete or pipeline."""
-    when_not_matched: str
-    """insert or discard."""
-    let: Document
-    """The variables of a pipeline."""
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.engine.checkpoint import HEADS
-from asp_utils.engine.evaluate import documents_bytes
 from asp_utils.engine.hidden import metadata_of, visible
 from asp_utils.engine.sinks import Rejected
+from asp_utils.engine.sizes import documents_bytes
 from asp_utils.pipeline.rewrite import METADATA_FIELD
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from asp_utils.engine.checkpoint import Checkpoint, CheckpointStore
     from asp_utils.engine.clock import Clock
     from asp_utils.engine.dead_letters import DeadLetters
-    from asp_utils.engine.merge_writer import Write
     from asp_utils.engine.sinks import Sink
     from asp_utils.engine.stats import Stats
     from asp_utils.engine.transactions import Committer
+    from asp_utils.engine.writes import Write
 
     Document = dict[str, Any]
 
@@ -48,6 +48,8 @@ class Emitted:
     """The window's metadata, after a window."""
     read_us: int | None
     """When the batch was read, for the latency; None after a window."""
+    size_bytes: int | None = None
+    """Its BSON size, where it is known without counting."""
 
 
 @dataclass
@@ -101,21 +103,33 @@ class Output:
         documents: list[Document],
         variables: Mapping[str, Any] | None,
         read_us: int | None = None,
+        size_bytes: int | None = None,
     ) -> None:
         """Take documents that have come through.
+
+        Args:
+            documents: With hidden fields.
+            variables: The window's metadata, after a window.
+            read_us: When they were read; None after a window.
+            size_bytes: Their BSON size, where it is known.
 
         Raises:
             ProcessorFailed: The sink cannot be reached.
         """
         if not documents:
             return
+        if METADATA_FIELD in documents[0]:
+            size_bytes = None
         if self.metadata_field:
+            size_bytes = None
             for document in documents:
                 document[self.metadata_field] = metadata_of(document, variables)
-        emitted = Emitted(documents, variables, read_us)
+        emitted = Emitted(documents, variables, read_us, size_bytes)
         if self.committer is not None:
             self._waiting.append(emitted)
-            self._waiting_bytes += documents_bytes(documents)
+            if size_bytes is None:
+                size_bytes = documents_bytes(documents)
+            self._waiting_bytes += size_bytes
             return
         rejected = self.sink.write(documents, variables) if self.sink else []
         self._refuse(rejected, emitted)
@@ -125,6 +139,16 @@ class Output:
         """Let the sink do what is due by the clock, and hear of late refusals."""
         if self.sink is not None:
             self._refuse(self.sink.poll(), None)
+
+    def finish(self) -> None:
+        """Hand over everything: nothing comes any more, and no checkpoint keeps what is held.
+
+        Raises:
+            ProcessorFailed: The sink cannot be reached.
+        """
+        if self.sink is not None:
+            self._refuse(self.sink.finish(), None)
+        self.dead_letters.flush()
 
     def checkpoint(self, store: CheckpointStore | None, make: Callable[[], Checkpoint]) -> None:
         """Hand everything over and keep a checkpoint of it.
@@ -191,7 +215,10 @@ class Output:
         if documents and METADATA_FIELD in documents[0]:
             for document in documents:
                 document.pop(METADATA_FIELD, None)
-        self.stats.count_output(self.operator_name, self.path, documents)
+        size_bytes = emitted.size_bytes
+        if size_bytes is None or refused:
+            size_bytes = documents_bytes(documents)
+        self.stats.count_output(self.operator_name, self.path, len(documents), size_bytes)
         if emitted.read_us is not None:
             now_us = self.clock.now_us()
             duration_us = now_us - emitted.read_us

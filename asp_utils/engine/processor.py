@@ -12,30 +12,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.engine.chain import Chains, InChain
 from asp_utils.engine.checkpoint import Checkpoint
-from asp_utils.engine.evaluate import documents_bytes
 from asp_utils.engine.hidden import metadata_of, visible
-from asp_utils.pipeline.rewrite import (
-    METADATA_FIELD,
-    METADATA_VARIABLE,
-    WINDOW_FIELD,
-    mark_metadata,
-)
-from asp_utils.units import datetime_of
+from asp_utils.pipeline.rewrite import METADATA_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from asp_utils.engine.batch import Batch, Source
     from asp_utils.engine.checkpoint import CheckpointStore
     from asp_utils.engine.context import Surroundings
     from asp_utils.engine.dead_letters import DeadLetters
     from asp_utils.engine.evaluate import Failure
-    from asp_utils.engine.event_time import TimeReader
+    from asp_utils.engine.intake import Arrival, Intake
     from asp_utils.engine.open_windows import OpenWindows
     from asp_utils.engine.output import Output
     from asp_utils.engine.stats import Stats
     from asp_utils.engine.steps import Steps
-    from asp_utils.engine.window import Late
 
     Document = dict[str, Any]
 
@@ -48,7 +38,6 @@ _CHECKPOINT_SHARE: Final = 20
 """Checkpoints take a twentieth of the time at most: those of large windows are taken less often."""
 _MAX_CHECKPOINT_INTERVAL_MS: Final = 600_000
 """What Atlas promises: never older than ten minutes."""
-_LATE: Final = "Input document arrived late."
 
 
 @dataclass
@@ -59,11 +48,10 @@ class Parts:
     steps: Steps
     windows: OpenWindows | None
     output: Output
-    time_reader: TimeReader | None
+    intake: Intake
     dead_letters: DeadLetters
     stats: Stats
     checkpoints: CheckpointStore | None
-    source_path: str = "[0].$source"
 
 
 @dataclass
@@ -72,10 +60,7 @@ class _Flight:
 
     inside: InChain
     horizon_ms: int
-    batch: Batch
-    indexes: Sequence[int]
-    """The place in the source's batch of each document in it."""
-    read_us: int
+    arrival: Arrival
 
 
 @dataclass
@@ -124,7 +109,7 @@ class Processor:
     def step(self, max_wait_ms: int) -> bool:
         """Take one batch, or note that there was none; whether there was one."""
         wait_ms = 0 if self._pending or self.parts.output.waits else max_wait_ms
-        batch = self.parts.source.read(BATCH_DOCUMENTS, wait_ms)
+        batch = self.parts.source.read(self._batch_documents(), wait_ms)
         if batch is None:
             self._idle()
         else:
@@ -134,6 +119,11 @@ class Processor:
         if self._checkpoint_due(idle=batch is None):
             self.checkpoint()
         return batch is not None
+
+    def _batch_documents(self) -> int:
+        """How many documents to read at once: no more than the slowest stage takes in a while."""
+        wanted = (stage.batch_documents for stage in self.parts.steps.own_stages)
+        return min((BATCH_DOCUMENTS, *(count for count in wanted if count is not None)))
 
     def checkpoint(self) -> None:
         """Save where the processor stands, with everything before it handed over."""
@@ -177,78 +167,16 @@ class Processor:
 
     def _feed(self, batch: Batch) -> None:
         """Send a batch to mongod; take back the oldest when enough are in flight."""
-        parts, source = self.parts, self.parts.source
-        read_us = self.surroundings.clock.now_us()
-        self._count(batch, read_us // 1000)
-        for bad in batch.unreadable:
-            metadata = {"source": {"type": source.source_type, **bad.metadata}}
-            self._letter(bad.document, bad.reason, source.operator_name, metadata)
-        documents, times_ms, indexes = self._timed(batch)
-        if parts.steps.carries_metadata:
-            for document, index in zip(documents, indexes, strict=True):
-                document[METADATA_FIELD] = mark_metadata(self._metadata(batch, index))
-        horizon_ms = 0
-        if parts.windows is not None:
-            documents, indexes = self._marked(batch, documents, times_ms, indexes)
-            horizon_ms = parts.windows.windows.horizon_ms
-        inside = self.chains.begin(parts.steps.per_batch, documents)
+        parts = self.parts
+        arrival = parts.intake.take(batch)
+        horizon_ms = parts.windows.windows.horizon_ms if parts.windows else 0
+        inside = self.chains.begin(parts.steps.per_batch, arrival.documents)
         self._batch_count += 1
-        self._pending.append(_Flight(inside, horizon_ms, batch, indexes, read_us))
+        self._pending.append(_Flight(inside, horizon_ms, arrival))
         if parts.windows is not None:
             self._position = batch.position
         while self._batch_count >= IN_FLIGHT:
             self._take_back()
-
-    def _marked(
-        self,
-        batch: Batch,
-        documents: list[Document],
-        times_ms: Sequence[int],
-        indexes: Sequence[int],
-    ) -> tuple[list[Document], Sequence[int]]:
-        """Documents marked with their windows; those that are late go their own way."""
-        assert self.parts.windows is not None  # noqa: S101 - narrows the type
-        partitions = None
-        if batch.partitions is not None:
-            partitions = [batch.partitions[index] for index in indexes]
-        now_ms = self.surroundings.clock.now_ms()
-        in_time, late = self.parts.windows.mark(
-            self.parts.source, documents, times_ms, partitions, now_ms
-        )
-        if late:
-            self._dead_letter_late(late)
-        if len(in_time) == len(documents):
-            return documents, indexes
-        return [documents[i] for i in in_time], [indexes[i] for i in in_time]
-
-    def _count(self, batch: Batch, now_ms: int) -> None:
-        """Count a batch as it came, before it carries hidden fields."""
-        size_bytes = documents_bytes(batch.documents)
-        count = len(batch.documents) + len(batch.unreadable)
-        source = self.parts.source
-        path = self.parts.source_path
-        self.parts.stats.count_input(source.operator_name, path, count, size_bytes, now_ms)
-
-    def _timed(self, batch: Batch) -> tuple[list[Document], Sequence[int], Sequence[int]]:
-        """The documents with their event times; those without one go to the dead letters."""
-        parts = self.parts
-        everything = range(len(batch.documents))
-        if parts.windows is not None and parts.windows.shape.processing_time:
-            now_ms = self.surroundings.clock.now_ms()
-            return batch.documents, [now_ms] * len(everything), everything
-        if parts.time_reader is None:
-            return batch.documents, batch.times_ms, everything
-        times_ms, failures = parts.time_reader.read(batch.documents)
-        for failure in failures:
-            metadata = self._metadata(batch, failure.index)
-            self._letter(failure.document, failure.reason, failure.operator_name, metadata)
-        kept = [index for index in everything if times_ms[index] is not None]
-        times = [time for time in times_ms if time is not None]
-        if not failures:
-            batch.times_ms = times
-            return batch.documents, times, everything
-        batch.times_ms = [0 if time is None else time for time in times_ms]
-        return [batch.documents[index] for index in kept], times, kept
 
     def _take_back(self) -> None:
         """Collect what has been at mongod longest and pass its results on."""
@@ -262,28 +190,44 @@ class Processor:
             self.parts.dead_letters.flush()
 
     def _take_batch(self, flight: _Flight) -> None:
-        outcome = self.chains.finish(flight.inside)
-        for failure in outcome.failures:
-            self._fail(failure, flight)
+        arrival = flight.arrival
+        self._count(arrival)
+        for letter in arrival.letters:
+            self.parts.dead_letters.add(*letter)
+        for outcome in self.chains.parts(flight.inside):
+            for failure in outcome.failures:
+                self._fail(failure, arrival)
+            if self.parts.windows is None:
+                size_bytes = outcome.size_bytes
+                self.parts.output.take(outcome.documents, None, arrival.read_us, size_bytes)
+            else:
+                self._keep(self.parts.windows, outcome.documents)
         if self.parts.windows is None:
-            self.parts.output.take(outcome.documents, None, flight.read_us)
-            self._position = flight.batch.position
-            return
-        late, failures = self.parts.windows.keep(outcome.documents)
+            self._position = arrival.batch.position
+        else:
+            self._close_windows(flight.horizon_ms)
+
+    def _count(self, arrival: Arrival) -> None:
+        name, path = self.parts.intake.source.operator_name, self.parts.intake.source_path
+        now_ms = arrival.read_us // 1000
+        self.parts.stats.count_input(name, path, arrival.count, arrival.size_bytes, now_ms)
+
+    def _keep(self, windows: OpenWindows, documents: list[Document]) -> None:
+        """Put documents into their windows; those that came too late go to the dead letters."""
+        late, failures = windows.keep(documents)
         for failure in failures:
             self._fail(failure, None)
         for item in late:
-            self._late_letter(item.document, item.missed_starts_ms)
-        self._close_windows(flight.horizon_ms)
+            letter = self.parts.intake.late(item.document, item.missed_starts_ms)
+            self.parts.dead_letters.add(*letter)
 
     def _take_closed(self, inside: InChain) -> None:
-        outcome = self.chains.finish(inside)
-        for failure in outcome.failures:
-            metadata = metadata_of(failure.document, inside.variables)
-            self._letter(
-                failure.document, failure.reason, failure.operator_name, metadata, failure.path
+        for outcome in self.chains.parts(inside):
+            for failure in outcome.failures:
+                self._letter(failure, metadata_of(failure.document, inside.variables))
+            self.parts.output.take(
+                outcome.documents, inside.variables, size_bytes=outcome.size_bytes
             )
-        self.parts.output.take(outcome.documents, inside.variables)
 
     def _drain(self) -> None:
         while self._pending:
@@ -318,52 +262,11 @@ class Processor:
             variables = {METADATA_VARIABLE: metadata}
             self._pending.append(windows.begin_closing(window, variables))
 
-    def _dead_letter_late(self, late: Sequence[Late]) -> None:
-        """Send late documents through the stages before the window; what is left was late."""
-        late_documents = [item.document for item in late]
-        outcome = self.chains.aside(self.parts.steps.before, late_documents)
-        for failure in outcome.failures:
-            self._fail(failure, None)
-        for document in outcome.documents:
-            missed = document[WINDOW_FIELD]
-            self._late_letter(document, missed if isinstance(missed, list) else [missed])
-
-    def _late_letter(self, document: Document, missed_starts_ms: list[int]) -> None:
-        windows = self.parts.windows
-        assert windows is not None  # noqa: S101 - narrows the type
-        windows.late_count += 1
-        metadata = metadata_of(document, None) or self._constant()
-        self._letter(document, _LATE, "WindowOperator", metadata, windows.path, missed_starts_ms)
-
-    def _fail(self, failure: Failure, flight: _Flight | None) -> None:
+    def _fail(self, failure: Failure, arrival: Arrival | None) -> None:
         """A dead letter for a document that failed before or in the window's early stages."""
-        if METADATA_FIELD in failure.document:
-            metadata = metadata_of(failure.document, None)
-        elif flight is not None and failure.index >= 0:
-            metadata = self._metadata(flight.batch, flight.indexes[failure.index])
-        else:
-            metadata = self._constant()
-        reason, name = failure.reason, failure.operator_name
-        self._letter(failure.document, reason, name, metadata, failure.path)
+        metadata = self.parts.intake.metadata_of_failure(failure, arrival)
+        self._letter(failure, metadata)
 
-    def _letter(
-        self,
-        document: Any,
-        reason: str,
-        operator_name: str,
-        metadata: Mapping[str, Any],
-        path: str = "",
-        missed_starts_ms: Sequence[int] = (),
-    ) -> None:
-        shown = visible(document) if isinstance(document, dict) else document
-        letters = self.parts.dead_letters
-        letters.add(shown, reason, operator_name, dict(metadata), missed_starts_ms, path)
-
-    def _constant(self) -> Document:
-        return {"source": {"type": self.parts.source.source_type}}
-
-    def _metadata(self, batch: Batch, index: int) -> Document:
-        """The stream metadata of one document of a batch."""
-        from_source = batch.metadata(index)
-        base = {"type": self.parts.source.source_type, "ts": datetime_of(batch.times_ms[index])}
-        return {"source": base | from_source}
+    def _letter(self, failure: Failure, metadata: Document) -> None:
+        shown, name = visible(failure.document), failure.operator_name
+        self.parts.dead_letters.add(shown, failure.reason, name, metadata, path=failure.path)

@@ -102,7 +102,7 @@ def _extras(processor: Processor) -> dict[str, Document]:
     }
     if output.sink is not None:
         extras[output.path] = output.sink.stats()
-    extras[processor.parts.source_path] = processor.parts.source.stats().get("operator", {})
+    extras[processor.parts.intake.source_path] = processor.parts.source.stats().get("operator", {})
     return extras
 
 

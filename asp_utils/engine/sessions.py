@@ -11,27 +11,34 @@ Source: Atlas page "$sessionWindow"; asp-reference.md 2.7.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import bson
+from bson import Decimal128, Int64
+from bson.decimal128 import create_decimal128_context
 
 from asp_utils.engine.event_time import NEVER
 from asp_utils.engine.window import Late, OpenWindow, Windows
-from asp_utils.pipeline.rewrite import WINDOW_FIELD
+from asp_utils.pipeline.rewrite import WINDOW_FIELD, mark_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from asp_utils.engine.window import WindowShape
 
     Document = dict[str, Any]
 
 PARTITION: Final = "k"
 """Below `WINDOW_FIELD`, where mongod puts the value of `partitionBy`."""
+_INT64: Final = 2**63
 
 
 class Sessions(Windows):
     """The open sessions; a session's key is a number of its own."""
 
-    def __post_init__(self) -> None:
+    def __init__(self, shape: WindowShape) -> None:
+        super().__init__(shape)
         self._by_partition: dict[bytes, list[OpenWindow]] = {}
         self._merged: dict[int, int] = {}
         """Sessions that became part of another one within the batch at hand."""
@@ -47,7 +54,7 @@ class Sessions(Windows):
         lateness = self.shape.allowed_lateness_ms
         horizon = self.horizon_ms
         for index, (document, time) in enumerate(zip(documents, times_ms, strict=True)):
-            document[WINDOW_FIELD] = {"t": time, "h": max(horizon, NEVER)}
+            document[WINDOW_FIELD] = mark_metadata({"t": time, "h": max(horizon, NEVER), "i": index})
             partition = partitions[index] if partitions is not None else None
             horizon = self.watermark.observe(time, partition) - lateness
         return list(range(len(documents))), []
@@ -61,7 +68,7 @@ class Sessions(Windows):
             mark = document[WINDOW_FIELD]
             session = self._session_of(mark.get(PARTITION), mark["t"], mark["h"])
             if session is None:
-                late.append(Late(document, [mark["t"]]))
+                late.append(Late(document, [mark["t"]], mark["i"]))
                 continue
             document[WINDOW_FIELD] = session.key
             placed.append(document)
@@ -89,9 +96,8 @@ class Sessions(Windows):
     def _session_of(self, partition: Any, time_ms: int, horizon_ms: int) -> OpenWindow | None:
         """The session that takes the document; None when it came too late for any."""
         gap, key = self.shape.gap_ms, _canonical(partition)
-        sessions = self._by_partition.setdefault(key, [])
         # Those that have closed by now take nothing, even if their results are still to come.
-        alive = [s for s in sessions if s.end_ms > horizon_ms]
+        alive = [s for s in self._by_partition.get(key, ()) if s.end_ms > horizon_ms]
         near = [s for s in alive if s.start_ms - gap < time_ms < s.end_ms]
         if not near:
             if time_ms < horizon_ms:
@@ -133,6 +139,29 @@ class Sessions(Windows):
 
 def _canonical(value: Any) -> bytes:
     """A value as a dictionary key; numbers that are equal are one key, as in mongod."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return bson.encode({"": value})
+    return bson.encode({"": _in_one_type(value)})
+
+
+def _in_one_type(value: Any) -> Any:
+    """The value with every number in the first type that holds it: integer, double, decimal."""
+    if isinstance(value, dict):
+        return {key: _in_one_type(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_in_one_type(inner) for inner in value]
+    if isinstance(value, Decimal128):
+        return _of_decimal(value.to_decimal())
+    if isinstance(value, float) and value.is_integer() and abs(value) < _INT64:
+        return int(value)
+    # An integer that mongod keeps as a long stays one with pymongo, however small it is.
+    return int(value) if isinstance(value, Int64) else value
+
+
+def _of_decimal(exact: Decimal) -> Any:
+    if exact.is_nan():
+        return float("nan")
+    if exact.is_finite() and exact == exact.to_integral_value() and abs(exact) < _INT64:
+        return int(exact)
+    nearest = float(exact)
+    if Decimal(nearest) == exact:
+        return nearest
+    return Decimal128(exact.normalize(create_decimal128_context()))

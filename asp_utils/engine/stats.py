@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bson import Int64
 
-from asp_utils.engine.evaluate import documents_bytes
 from asp_utils.engine.latency import Latency
 from asp_utils.units import datetime_of
 
@@ -113,14 +112,13 @@ class Stats:
         operator.output_message_size += size_bytes
         self.last_message_ms = now_ms
 
-    def count_output(self, name: str, path: str, documents: Sequence[Document]) -> None:
+    def count_output(self, name: str, path: str, count: int, size_bytes: int) -> None:
         """Documents that went to the sink."""
-        size_bytes = documents_bytes(documents)
         operator = self.operator(name, path)
         for counters in (self.total, operator):
-            counters.output_message_count += len(documents)
+            counters.output_message_count += count
             counters.output_message_size += size_bytes
-        operator.input_message_count += len(documents)
+        operator.input_message_count += count
         operator.input_message_size += size_bytes
 
     def count_dead_letter(self, name: str, path: str, size_bytes: int) -> None:

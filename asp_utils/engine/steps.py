@@ -19,6 +19,8 @@ from asp_utils.pipeline.rewrite import (
     carry,
     mark_metadata,
     queries_metadata,
+    refers_to_metadata,
+    replace_metadata,
     resolve_metadata,
 )
 from asp_utils.pipeline.split_group import SplitGroup, split_group
@@ -114,12 +116,12 @@ class _Builder:
         carried.append(WINDOW_FIELD)
         before = self._links(self.plan.before, carried)
         early = self._early()
-        split = self._split(len(early))
+        split = self._split(len(early), carried)
         in_window = self._links(early, carried)
         if split is not None:
             in_window.append(self._link(self.plan.inner[len(early)], split.partial))
         partial = split is not None
-        entering = self._entering()
+        entering = self._entering(carried)
         if self.shape.is_session:
             per_batch = _chain([*before, *entering])
             placed: Chain | None = _chain(in_window, partial=partial)
@@ -142,23 +144,38 @@ class _Builder:
             prefix.append(stage)
         return tuple(prefix)
 
-    def _split(self, early_count: int) -> SplitGroup | None:
-        """The halves of the `$group` that comes next in the window, if it can be divided."""
+    def _split(self, early_count: int, carried: Sequence[str]) -> SplitGroup | None:
+        """The halves of the `$group` that comes next in the window, if it can be divided.
+
+        One that names the window's metadata cannot, as a batch spans several windows; but where
+        the window is of a fixed length, its bounds follow from the mark that documents carry.
+        """
         if not self.partial_groups or early_count >= len(self.plan.inner):
             return None
         first = self.plan.inner[early_count]
         if first.name != "$group":
             return None
-        return split_group(resolve_metadata(first.stage, f"$${METADATA_VARIABLE}")["$group"])
+        group = carry(self._with_bounds(first.stage), carried)
+        return None if refers_to_metadata(group) else split_group(group["$group"])
 
-    def _entering(self) -> list[_Link]:
+    def _with_bounds(self, stage: Document) -> Document:
+        """The stage with the bounds of a window of fixed length as expressions of its mark."""
+        assert self.shape is not None  # noqa: S101 - only windows come here
+        if self.shape.is_session:
+            return stage
+        start = {"$toDate": {"$toLong": f"${WINDOW_FIELD}"}}
+        bounds = {"start": start, "end": {"$add": [start, self.shape.interval_ms]}}
+        return replace_metadata(stage, {f"stream.window.{k}": bound for k, bound in bounds.items()})
+
+    def _entering(self, carried: Sequence[str]) -> list[_Link]:
         """What the window itself needs of mongod: a session's key, a document per hop."""
         assert self.shape is not None  # noqa: S101 - only windows come here
         assert self.plan.window is not None  # noqa: S101 - only windows come here
         window = self.plan.window
         if self.shape.is_session:
             key = {"$set": {f"{WINDOW_FIELD}.{PARTITION}": self.shape.partition_by}}
-            return [_Link(window.operator_name, "", resolve_metadata(key, f"${METADATA_FIELD}"))]
+            key = carry(resolve_metadata(key, f"${METADATA_FIELD}"), carried)
+            return [_Link(window.operator_name, "", key)]
         if self.shape.hop_ms < self.shape.interval_ms:
             unwind = {"$unwind": f"${WINDOW_FIELD}"}
             return [_Link(window.operator_name, "", unwind, changes_count=True)]

@@ -15,6 +15,7 @@ from pymongo.uri_parser import parse_uri
 from pymongo.write_concern import WriteConcern
 
 from asp_utils.engine.sinks import Rejected, Sink
+from asp_utils.engine.writes import Write, WriteRefused
 
 if TYPE_CHECKING:
     import threading
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from asp_utils.engine.clock import Clock
     from asp_utils.engine.failures import ProcessorFailed
-    from asp_utils.engine.merge_writer import Write
 
     Document = dict[str, Any]
 
@@ -34,15 +34,6 @@ _PAUSE_MS: Final = 5
 _MAX_PAUSE_MS: Final = 200
 _ACKNOWLEDGED: Final = WriteConcern(1)
 """Both halves live in one server: what it loses, it loses together."""
-
-
-class WriteRefused(Exception):
-    """The target refused one document inside a transaction."""
-
-    def __init__(self, write: Write, reason: str) -> None:
-        super().__init__(reason)
-        self.write = write
-        self.reason = reason
 
 
 class TransactionalSink(Sink):

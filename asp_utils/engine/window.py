@@ -121,6 +121,8 @@ class Late:
 
     document: Document
     missed_starts_ms: list[int]
+    index: int
+    """Its place among the documents that were marked with it."""
 
 
 @dataclass

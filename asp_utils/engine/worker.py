@@ -28,6 +28,7 @@ from asp_utils.engine.failures import ProcessorFailed
 from asp_utils.engine.memory import settle
 from asp_utils.engine.report import facts_of, stats_of
 from asp_utils.errors import AspError
+from asp_utils.model.error_codes import CODES, code_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,6 +82,9 @@ class Worker:
             self._process(self._processor)
         except ProcessorFailed as failure:
             return self._failed(failure.code, failure.code_name, failure.message, failure.retryable)
+        except MemoryError:
+            code = CODES["StreamProcessorWorkerOutOfMemory"]
+            return self._failed(code, code_name(code), "Worker out of memory", retryable=False)
         except PyMongoError as error:
             message = f"the local instance's mongod: {error}"
             return self._failed(1, "InternalError", message, retryable=True)
@@ -94,6 +98,7 @@ class Worker:
             self._channel.send("started")
             processor.run_until_drained()
             processor.checkpoint()
+            processor.parts.output.finish()
             self._channel.send("finished", stats=self._stats(verbose=True))
         else:
             processor.checkpoint()
@@ -101,10 +106,8 @@ class Worker:
             processor.run()
             self._channel.send("stopped", stats=self._stats(verbose=True))
 
-    def _failed(self, code: int, code_name: str, message: str, retryable: bool) -> int:
-        self._channel.send(
-            "failed", code=code, codeName=code_name, message=message, retryable=retryable
-        )
+    def _failed(self, code: int, name: str, message: str, retryable: bool) -> int:
+        self._channel.send("failed", code=code, codeName=name, message=message, retryable=retryable)
         return 1
 
     def _assembled(self) -> Processor:

@@ -49,6 +49,11 @@ CODES: Final[dict[str, int]] = {
 }
 """Code name to code."""
 
+FINAL: Final = frozenset(
+    {CODES["StreamProcessorWorkerOutOfMemory"], CODES["StreamProcessorInvalidOptions"]}
+)
+"""Failures that no retry can help: the processor is FAILED at once (asp-reference.md 3.5)."""
+
 _NAMES: Final = {code: name for name, code in CODES.items()}
 
 

@@ -40,6 +40,21 @@ Tier = Literal["SP2", "SP5", "SP10", "SP30", "SP50"]
 ProcessorTier = Annotated[
     Tier | None, Field(description="Tier to run on; the workspace's default when left out.")
 ]
+Failover = Annotated[
+    bool | None,
+    Field(
+        description="Whether it moves to another region when its own fails; needs SP10 or larger. "
+        "A local instance keeps the option and has one region."
+    ),
+]
+Autoscaling = Annotated[
+    dict[str, Any] | None,
+    Field(
+        description="Between which tiers Atlas may move it: `{enabled, minTier, maxTier}`. "
+        "A local instance keeps it and moves nothing.",
+        examples=[{"enabled": True, "minTier": "SP5", "maxTier": "SP30"}],
+    ),
+]
 TimeoutSeconds = Annotated[
     float,
     Field(

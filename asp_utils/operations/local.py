@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from asp_utils.operation import operation
 from asp_utils.server import lifecycle
+from asp_utils.workspace import told_warnings
 
 if TYPE_CHECKING:
     from typing import Annotated
@@ -14,6 +15,27 @@ if TYPE_CHECKING:
 
     from asp_utils.context import Context
     from asp_utils.model.parameters import TimeoutSeconds
+
+
+_KAFKA_EXAMPLE: Final = {
+    "name": "events",
+    "type": "Kafka",
+    "bootstrapServers": "127.0.0.1:9092",
+    "authentication": {
+        "mechanism": "PLAIN",
+        "username": "me",
+        "password": {"$env": "KAFKA_PASSWORD"},
+    },
+    "security": {"protocol": "SASL_PLAINTEXT"},
+}
+_S3_EXAMPLE: Final = {
+    "name": "archive",
+    "type": "S3",
+    "endpointUrl": "http://127.0.0.1:9000",
+    "region": "us-east-1",
+    "accessKeyId": "me",
+    "secretAccessKey": {"$env": "S3_SECRET"},
+}
 
 
 class LocalInstance(TypedDict):
@@ -43,8 +65,19 @@ def local_start(
     connections: Annotated[
         list[dict[str, Any]] | None,
         Field(
-            description='Cluster connections to add: `[{"name": "orders", "type": "Cluster", '
-            '"uri": "mongodb://…"}]`. `local_cluster` and `sample_stream_solar` are always there.'
+            description="Connections to add or replace, each `{name, type, …}` with the fields of "
+            "the Atlas Admin API. `type`: Cluster (here with `uri`, a connection string), Kafka "
+            "(bootstrapServers, authentication, security, config), Https (url, headers), Sample, "
+            "SchemaRegistry (provider, schemaRegistryUrls, schemaRegistryAuthentication), and "
+            "AWSLambda, S3, AWSKinesisDataStreams (here with `endpointUrl`, `region`, "
+            "`accessKeyId`, `secretAccessKey`). Secrets by reference, wherever they stand: "
+            '`{"$env": "NAME"}`. `local_cluster` and the sample streams are always there.',
+            examples=[
+                [{"name": "orders", "type": "Cluster", "uri": "mongodb://127.0.0.1:27018/"}],
+                [_KAFKA_EXAMPLE],
+                [{"name": "api", "type": "Https", "url": "http://127.0.0.1:8080/v1"}],
+                [_S3_EXAMPLE],
+            ],
         ),
     ] = None,
     timeout_s: TimeoutSeconds = 60,
@@ -55,9 +88,15 @@ def local_start(
 
     Raises:
         EnvironmentMissing: There is no mongod, or it did not start; the message says why.
+        ConfigInvalid: A connection is wrong; all faults are named, none was added.
+        Conflict: A running processor uses a connection that would change.
+
+    Source: Atlas page "Manage connections"; asp-reference.md 4.5.
     """
     before = lifecycle.status(ctx.local_folder)
-    state = lifecycle.start(ctx.local_folder, connections=connections or [], timeout_s=timeout_s)
+    state = lifecycle.start(ctx.local_folder, timeout_s=timeout_s)
+    if connections:
+        told_warnings(ctx, lifecycle.add_connections(state, connections), prefix="$.")
     return _shown(state, changed=before is None)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from asp_utils.errors import NotFound, UnexpectedReply
 from asp_utils.operation import operation
 from asp_utils.pipeline_input import decoded, preview, processor_options
-from asp_utils.workspace import connect
+from asp_utils.workspace import connect, told_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +70,7 @@ def sp_process(
     command: dict[str, Any] = {"processStreamProcessor": stages}
     with connect(ctx, stream_processor_url, connection_user, connection_password) as workspace:
         opened = workspace.command({**command, "options": options} if options else command)
+        told_warnings(ctx, opened, prefix="$.")
         name = opened.get("name")
         if not isinstance(name, str):
             raise UnexpectedReply(f"the endpoint did not name the processor: {opened}"[:300])

@@ -1,4 +1,4 @@
-"""Stream processors of a workspace: create, start, stop, drop, modify, list, stats.
+"""Stream processors of a workspace: create, start, stop, drop, modify, list.
 
 Every change reads the state back: a result says what was observed, never what was asked.
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 from asp_utils.errors import PipelineInvalid
 from asp_utils.operation import operation
 from asp_utils.pipeline_input import decoded, preview, processor_options, revived
-from asp_utils.workspace import ProcessorState, connect
+from asp_utils.workspace import connect, told_warnings
 
 if TYPE_CHECKING:
     from typing import Annotated
@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
     from asp_utils.context import Context
     from asp_utils.model.parameters import (
+        Autoscaling,
         CheckPipeline,
         ConnectionPassword,
         ConnectionUser,
         DeadLetters,
+        Failover,
         Filter,
         MetadataFieldName,
         Pipeline,
@@ -34,9 +36,25 @@ if TYPE_CHECKING:
         StreamProcessorUrl,
         TimeoutSeconds,
     )
+    from asp_utils.operations.pipelines import PipelineFinding
+    from asp_utils.workspace import ProcessorState
 
 _MODIFIABLE: Final = ("name", "pipeline", "tier", "dlq", "options")
-_ENVELOPE: Final = ("ok", "$clusterTime", "operationTime")
+
+
+class ProcessorChange(TypedDict):
+    """What was observed of a stream processor after a change, and what to know about it."""
+
+    name: str
+    """Name of the stream processor."""
+    state: str
+    """CREATED, STARTED, STOPPED, FAILED, …"""
+    previous_state: str | None
+    """The state before; null when it did not exist."""
+    changed: bool
+    """Whether anything is different now."""
+    warnings: list[PipelineFinding]
+    """What is allowed and may surprise: traps, and what Atlas refuses on this tier."""
 
 
 class StreamProcessors(TypedDict):
@@ -57,9 +75,11 @@ def sp_create_stream_processor(
     dlq: DeadLetters = None,
     stream_meta_field_name: MetadataFieldName = None,
     tier: ProcessorTier = None,
+    failover: Failover = None,
+    autoscaling: Autoscaling = None,
     check_pipeline: CheckPipeline = True,
     timeout_s: TimeoutSeconds = 60,
-) -> ProcessorState:
+) -> ProcessorChange:
     """Create a stream processor; it does not run until it is started.
 
     Raises:
@@ -69,11 +89,12 @@ def sp_create_stream_processor(
     Source: Atlas page "sp.createStreamProcessor()".
     """
     stages = decoded(pipeline, persistent=True, check=check_pipeline)
-    options = processor_options(dlq, stream_meta_field_name, tier)
+    options = processor_options(dlq, stream_meta_field_name, tier) | _scaling(failover, autoscaling)
     command: dict[str, Any] = {"createStreamProcessor": name, "pipeline": stages}
     with connect(ctx, stream_processor_url, connection_user, connection_password) as workspace:
-        workspace.command({**command, "options": options} if options else command)
-        return workspace.wait_for(name, {"CREATED"}, None, timeout_s)
+        reply = workspace.command({**command, "options": options} if options else command)
+        seen = workspace.wait_for(name, {"CREATED"}, None, timeout_s)
+    return _change(ctx, seen, reply, prefix="$.")
 
 
 @operation(effect="write")
@@ -93,9 +114,17 @@ def sp_start_stream_processor(
             '`{"$date": "…"}` or `{"$timestamp": {"t": …, "i": …}}`.'
         ),
     ] = None,
+    start_after: Annotated[
+        dict[str, Any] | None,
+        Field(
+            description="Resume token after which a change-stream source begins, overriding the "
+            'checkpoint: `{"_data": "…"}`. Excludes `start_at_operation_time`.'
+        ),
+    ] = None,
     tier: ProcessorTier = None,
+    autoscaling: Autoscaling = None,
     timeout_s: TimeoutSeconds = 300,
-) -> ProcessorState:
+) -> ProcessorChange:
     """Start a stream processor and wait until it runs.
 
     Raises:
@@ -110,13 +139,18 @@ def sp_start_stream_processor(
         command["resumeFromCheckpoint"] = False
     if tier is not None:
         command["tier"] = tier
+    command |= _scaling(None, autoscaling)
     if start_at_operation_time is not None:
         moment = revived(start_at_operation_time, "start_at_operation_time")
         command["options"] = {"startAtOperationTime": moment}
+    if start_after is not None:
+        token = revived(start_after, "start_after")
+        command["options"] = {**command.get("options", {}), "startAfter": token}
     with connect(ctx, stream_processor_url, connection_user, connection_password) as workspace:
         before = workspace.state_of(name)
-        workspace.command(command)
-        return workspace.wait_for(name, {"STARTED"}, before, timeout_s)
+        reply = workspace.command(command)
+        seen = workspace.wait_for(name, {"STARTED"}, before, timeout_s)
+    return _change(ctx, seen, reply)
 
 
 @operation(effect="write")
@@ -182,6 +216,8 @@ def sp_modify_stream_processor(
     dlq: DeadLetters = None,
     remove_dlq: Annotated[bool, Field(description="Do without a dead letter queue.")] = False,
     tier: ProcessorTier = None,
+    failover: Failover = None,
+    autoscaling: Autoscaling = None,
     resume_from_checkpoint: Annotated[
         bool,
         Field(
@@ -191,7 +227,7 @@ def sp_modify_stream_processor(
     ] = True,
     check_pipeline: CheckPipeline = True,
     timeout_s: TimeoutSeconds = 60,
-) -> ProcessorState:
+) -> ProcessorChange:
     """Change a stopped stream processor: pipeline, name, dead letter queue, tier.
 
     Raises:
@@ -207,19 +243,21 @@ def sp_modify_stream_processor(
     if new_name is not None:
         command["name"] = new_name
     command |= processor_options({} if remove_dlq else dlq, None, tier)
+    command |= _scaling(failover, autoscaling)
     if not resume_from_checkpoint:
         command["resumeFromCheckpoint"] = False
     with connect(ctx, stream_processor_url, connection_user, connection_password) as workspace:
         before = workspace.get(name)
         try:
-            workspace.command(command)
+            reply = workspace.command(command)
         except PipelineInvalid as error:
             raise _about_new_name(error) from error
         wanted = {"CREATED", "STOPPED", "FAILED"}
         result = workspace.wait_for(new_name or name, wanted, str(before["state"]), timeout_s)
         after = workspace.get(new_name or name)
-        changed = any(before.get(key) != after.get(key) for key in _MODIFIABLE)
-        return {**result, "changed": changed}
+    changed = any(before.get(key) != after.get(key) for key in _MODIFIABLE)
+    about_config = "$." if pipeline is not None else ""
+    return {**_change(ctx, result, reply, prefix=about_config), "changed": changed}
 
 
 @operation(effect="read")
@@ -241,29 +279,17 @@ def sp_list_stream_processors(
         return {"stream_processors": workspace.listed(command, "streamProcessors")}
 
 
-@operation(effect="read")
-def sp_get_stream_processor_stats(
-    ctx: Context,
-    name: ProcessorName,
-    stream_processor_url: StreamProcessorUrl,
-    connection_user: ConnectionUser = None,
-    connection_password: ConnectionPassword = None,
-    verbose: Annotated[bool, Field(description="With the counters of every operator.")] = False,
-    scale: Annotated[
-        int, Field(ge=1, description="Divisor for sizes: 1 gives bytes, 1024 KiB.")
-    ] = 1,
-) -> dict[str, Any]:
-    """Show what a stream processor counts: documents and bytes in, out and dead-lettered, state.
+def _scaling(failover: bool | None, autoscaling: dict[str, Any] | None) -> dict[str, Any]:
+    """Options in the endpoint's words; those not given are left out."""
+    given = {"failover": failover, "autoscaling": autoscaling}
+    return {key: value for key, value in given.items() if value is not None}
 
-    Raises:
-        NotFound: No processor has that name.
 
-    Source: Atlas page "sp.processor.stats()"; asp-reference.md 3.2.
-    """
-    options = {"verbose": verbose, "scale": scale}
-    with connect(ctx, stream_processor_url, connection_user, connection_password) as workspace:
-        reply = workspace.command({"getStreamProcessorStats": name, "options": options})
-    return {key: value for key, value in reply.items() if key not in _ENVELOPE}
+def _change(
+    ctx: Context, seen: ProcessorState, reply: dict[str, Any], *, prefix: str = ""
+) -> ProcessorChange:
+    """What was observed, with the warnings that came with the reply to the change."""
+    return {**seen, "warnings": told_warnings(ctx, reply, prefix=prefix)}
 
 
 def _about_new_name(error: PipelineInvalid) -> PipelineInvalid:

@@ -131,21 +131,18 @@ class Catalogue:
     ) -> StageSpec | None:
         """Which kind of stage `name` these options describe; None when nothing tells.
 
-        A stage with one kind is that kind. Else the named connection's type decides, or a field
-        that only one kind has.
+        A stage with one kind is that kind. Else the named connection's type decides, or, where it
+        is not known or fits no kind, a field that only one kind has.
         """
         specs = self.by_name.get(name, ())
         if len(specs) == 1:
             return specs[0]
-        fields: set[str] = set(options) if isinstance(options, dict) else set()
-        for spec in specs:
-            if spec.marks & fields:
-                return spec
         connection_type = _connection_type(options, connections)
         for spec in specs:
             if spec.connection_type is not None and spec.connection_type == connection_type:
                 return spec
-        return None
+        fields: set[str] = set(options) if isinstance(options, dict) else set()
+        return next((spec for spec in specs if spec.marks & fields), None)
 
 
 def connection_name(options: Any) -> tuple[str, Any]:

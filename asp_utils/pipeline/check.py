@@ -2,7 +2,7 @@
 
 The shape rules are those of the Atlas page "Stream Processing aggregation stages"
 (asp-reference.md 2.1). What only a server can know (whether mongod parses an expression) is
-checked by the engine.
+checked by the engine. Traps in pipelines that are right are in `pipeline.traps`.
 """
 
 from __future__ import annotations
@@ -10,40 +10,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.errors import Fault
-from asp_utils.model.error_codes import CODES
 from asp_utils.pipeline.catalogue import ATLAS_STAGES, Catalogue, StageSpec, connection_name
-from asp_utils.pipeline.grammar import (
-    BAD_VALUE,
+from asp_utils.pipeline.expressions import NEEDS_SERVER, Rules
+from asp_utils.pipeline.faults import (
     INVALID_OPTIONS,
     MISSING_FIELD,
     TYPE_MISMATCH,
+    UNKNOWN_FIELD,
     name_hint,
     option_faults,
 )
+from asp_utils.pipeline.located import Located, located, option_at
+from asp_utils.pipeline.located import stage_name as stage_name
+from asp_utils.pipeline.mistakes import REFUSALS, with_advice
+from asp_utils.pipeline.operators import OLDEST, Version
+from asp_utils.pipeline.shapes import shape_faults
 from asp_utils.spelling import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     Connections = Mapping[str, Mapping[str, Any]]
 
-NOT_HERE_YET: Final = CODES["NotImplemented"]
-"""A stage of Atlas that the local engine does not run."""
-_FORBIDDEN_VARIABLES: Final = {
-    "$$NOW": "use {$currentDate: {}}",
-    "$$CLUSTER_TIME": "use a field of the document",
-    "$$USER_ROLES": "",
-    "$$SEARCH_META": "",
-}
+NOT_HERE_YET: Final = NEEDS_SERVER
+"""Code of what Atlas runs and the local engine, or the mongod under it, does not."""
 _WINDOW_ONLY: Final = frozenset({"$group", "$sort", "$count", "$limit"})
-
-
-def stage_name(stage: Any) -> str | None:
-    """The name of a stage such as `{$match: {...}}`; None when it is not one."""
-    if isinstance(stage, dict) and len(stage) == 1:
-        name = next(iter(stage))
-        return name if isinstance(name, str) else None
-    return None
 
 
 def check_pipeline(
@@ -53,6 +44,7 @@ def check_pipeline(
     *,
     persistent: bool = True,
     local: bool = True,
+    server: Version = OLDEST,
 ) -> list[Fault]:
     """All faults of a pipeline; paths are relative to it (`[1].$tumblingWindow.interval`).
 
@@ -62,84 +54,179 @@ def check_pipeline(
         connections: The connection registry by name (`{name: {type}}`); None when it is not
             known here, then names are not checked.
         persistent: Whether the pipeline must end in a sink (create), or may do without (process).
-        local: Whether the local engine is to run it; else a stage that Atlas has is no fault.
+        local: Whether the local engine is to run it; else what Atlas has is no fault.
+        server: Version of the mongod that evaluates expressions, where it runs locally.
     """
     if not isinstance(pipeline, list):
         return [Fault("", "a pipeline is a list of stages", "", TYPE_MISMATCH)]
     if not pipeline:
         hint = "begin with {$source: {connectionName: ...}}"
         return [Fault("", "the pipeline is empty", hint, INVALID_OPTIONS)]
-    faults = list(_shape_faults(pipeline, catalogue, persistent=persistent))
-    for index, stage in enumerate(pipeline):
-        faults += _stage_faults(stage, f"[{index}]", catalogue, connections, in_window=False)
-    return faults if local else [fault for fault in faults if fault.code != NOT_HERE_YET]
+    stages = list(located(pipeline, catalogue, connections))
+    faults = list(_order_faults(stages, catalogue, persistent=persistent))
+    checker = _Checker(catalogue, connections, Rules(server))
+    for stage in stages:
+        faults += checker.stage(stage)
+    faults += _rules_across(stages, persistent=persistent)
+    once = {(fault.path, fault.message): fault for fault in faults}.values()
+    return [fault for fault in once if local or fault.code != NOT_HERE_YET]
 
 
-def _shape_faults(
-    pipeline: list[Any], catalogue: Catalogue, *, persistent: bool
+def _order_faults(
+    stages: Sequence[Located], catalogue: Catalogue, *, persistent: bool
 ) -> Iterator[Fault]:
     """Faults of order: the source first, one sink last, at most one window."""
-    names = [stage_name(stage) for stage in pipeline]
-    sinks, windows = catalogue.names("sink"), catalogue.names("window")
-    if names[0] != "$source":
-        yield Fault("[0]", "the first stage must be $source", "", INVALID_OPTIONS)
-    seen_window = False
-    for index, name in enumerate(names):
-        path = f"[{index}].{name}"
-        if name == "$source" and index > 0:
-            yield Fault(path, "$source may only be the first stage", "", INVALID_OPTIONS)
-        if name in sinks and index < len(names) - 1:
+    main = [stage for stage in stages if not stage.in_window]
+    if main[0].name != "$source":
+        hint = "begin with {$source: {connectionName: ...}}"
+        yield Fault("[0]", "the first stage must be $source", hint, INVALID_OPTIONS)
+    windows = [stage for stage in main if _role(stage) == "window"]
+    for stage in main[1:]:
+        if stage.name == "$source":
+            hint = "a pipeline has one source; a Kafka source reads several topics"
+            yield Fault(stage.path, "$source may only be the first stage", hint, INVALID_OPTIONS)
+        if stage in windows[1:]:
+            hint = "send what the first one gives to another processor, through a topic"
+            yield Fault(stage.path, "a pipeline has at most one window", hint, INVALID_OPTIONS)
+    for stage in main[:-1]:
+        if _is_sink(stage, catalogue):
+            message = f"{stage.name} may only be the last stage"
             hint = "a pipeline has one sink, at its end"
-            yield Fault(path, f"{name} may only be the last stage", hint, INVALID_OPTIONS)
-        if name in windows:
-            if seen_window:
-                yield Fault(path, "a pipeline has at most one window", "", INVALID_OPTIONS)
-            seen_window = True
-    last = names[-1]
-    if persistent and last not in sinks and (last is None or last in catalogue.by_name):
+            yield Fault(stage.path, message, hint, INVALID_OPTIONS)
+    last = main[-1]
+    ends = _is_sink(last, catalogue) or (last.kind is not None and last.kind.ends)
+    if persistent and not ends and (not last.name or last.name in catalogue.by_name):
         yield Fault(
-            f"[{len(names) - 1}]",
-            f"the last stage must be a sink ({', '.join(sinks)})",
+            f"[{len(main) - 1}]",
+            f"the last stage must be a sink ({', '.join(_ends(catalogue))})",
             "only process may leave the sink out",
             INVALID_OPTIONS,
         )
 
 
-def _stage_faults(
-    stage: Any,
-    path: str,
-    catalogue: Catalogue,
-    connections: Connections | None,
-    *,
-    in_window: bool,
-) -> Iterator[Fault]:
-    name = stage_name(stage)
-    if name is None:
-        hint = "one stage is {$name: options}"
-        yield Fault(path, "a stage is an object with exactly one key", hint, TYPE_MISMATCH)
-        return
-    path, options = f"{path}.{name}", stage[name]
-    if name not in catalogue.by_name:
-        yield _unknown_stage(name, path, catalogue)
-        return
-    spec = catalogue.by_name[name][0]
-    if in_window and not spec.inside_window:
-        yield Fault(path, f"{name} is not allowed inside a window", "", INVALID_OPTIONS)
-        return
-    if not in_window and not spec.main:
+def _ends(catalogue: Catalogue) -> list[str]:
+    """Every stage that may stand last."""
+    ends = {name for name, kinds in catalogue.by_name.items() if any(k.ends for k in kinds)}
+    return sorted({*catalogue.names("sink"), *ends})
+
+
+def _is_sink(stage: Located, catalogue: Catalogue) -> bool:
+    kinds = catalogue.by_name.get(stage.name, ())
+    return bool(kinds) and kinds[0].role == "sink"
+
+
+def _role(stage: Located) -> str | None:
+    return stage.kind.role if stage.kind is not None else None
+
+
+class _Checker:
+    """Checks single stages, wherever they stand."""
+
+    def __init__(self, catalogue: Catalogue, connections: Connections | None, rules: Rules) -> None:
+        self._catalogue = catalogue
+        self._connections = connections
+        self._rules = rules
+
+    def stage(self, stage: Located) -> Iterator[Fault]:
+        """The faults of one stage."""
+        name, options, path = stage.name, stage.options, stage.path
+        if not name:
+            hint = "one stage is {$name: options}"
+            yield Fault(path, "a stage is an object with exactly one key", hint, TYPE_MISMATCH)
+            return
+        kinds = self._catalogue.by_name.get(name, ())
+        misplaced = _misplaced(stage, kinds) if kinds else _unknown_stage(name, path)
+        if misplaced is not None:
+            yield misplaced
+            return
+        own = _own_options(kinds[0], options)
+        expressions = list(self._rules.stage(name, own, path))
+        found = [*self._connections_of(stage, kinds), *self._options_of(stage, kinds)]
+        said = [f for f in found if not any(_same_place(f, other) for other in expressions)]
+        yield from with_advice(name, options, path, [*expressions, *said])
+
+    def _options_of(self, stage: Located, kinds: tuple[StageSpec, ...]) -> Iterator[Fault]:
+        if stage.kind is None:
+            yield from self._kindless(stage, kinds)
+        elif stage.kind.options is not None:
+            yield from option_faults(stage.kind.options, stage.options, stage.path)
+        else:
+            yield from shape_faults(stage.name, stage.options, stage.path)
+
+    def _connections_of(self, stage: Located, kinds: tuple[StageSpec, ...]) -> Iterator[Fault]:
+        """Faults of the connections that a stage names."""
+        if self._connections is None:
+            return
+        below, name = connection_name(stage.options)
+        usable = {kind.connection_type for kind in kinds} - {None}
+        if stage.kind is not None and stage.kind.connection_type is not None:
+            usable = {stage.kind.connection_type}
+        if below:
+            yield from self._connection(name, stage, below, usable)
+        further = stage.kind.further_connections if stage.kind is not None else {}
+        for where, wanted in further.items():
+            named = option_at(stage.options, where)
+            yield from self._connection(named, stage, f".{where}", {wanted})
+
+    def _connection(
+        self, name: Any, stage: Located, below: str, usable: set[str | None]
+    ) -> Iterator[Fault]:
+        connections = self._connections or {}
+        if not isinstance(name, str):
+            return
+        path = stage.path + below
+        if name not in connections:
+            hint = name_hint(name, _of_types(connections, usable) or list(connections))
+            yield Fault(path, f"there is no connection {name!r}", hint, INVALID_OPTIONS)
+            return
+        actual = connections[name]["type"]
+        if usable and actual not in usable:
+            place = stage.name + below.removesuffix(".connectionName")
+            message = f"connection {name!r} of type {actual!r} cannot be used in {place}"
+            fitting = _of_types(connections, usable)
+            hint = f"it needs one of type {', '.join(sorted(map(str, usable)))}"
+            hint += f": {', '.join(fitting)}" if fitting else ""
+            yield Fault(path, message, hint, INVALID_OPTIONS)
+
+    def _kindless(self, stage: Located, kinds: tuple[StageSpec, ...]) -> Iterator[Fault]:
+        """Faults of a stage whose kind nothing tells: those of the kind that it is most like."""
+        options, path = stage.options, stage.path
+        if not isinstance(options, dict):
+            yield Fault(path, "the options are an object", "", TYPE_MISMATCH)
+        elif "connectionName" not in options and "into" not in options:
+            free = sorted(mark for kind in kinds if not kind.connection_type for mark in kind.marks)
+            slip = nearest("connectionName", options, cutoff=0.8)
+            other = f"or give {' or '.join(free)} instead" if free else ""
+            hint = f"{slip!r} is misspelled" if slip else other
+            message = "the required field 'connectionName' is missing"
+            yield Fault(f"{path}.connectionName", message, hint, MISSING_FIELD)
+        elif not isinstance(options.get("connectionName", ""), str):
+            where = f"{path}.connectionName"
+            yield Fault(where, "a connection's name is a string", "", TYPE_MISMATCH)
+        elif self._connections is None:
+            models = [kind.options for kind in kinds if kind.connection_type and kind.options]
+            found = [option_faults(model, options, path) for model in models]
+            yield from min(found, key=_unlikeness, default=[])
+
+
+def _unlikeness(faults: list[Fault]) -> float:
+    """How little options look like those of a kind: a slip counts less than a strange field."""
+    return sum(
+        0.5 if fault.code == UNKNOWN_FIELD and not fault.hint.startswith("known") else 1
+        for fault in faults
+    )
+
+
+def _misplaced(stage: Located, kinds: tuple[StageSpec, ...]) -> Fault | None:
+    """The fault of a stage that may not stand where it stands."""
+    name, path = stage.name, stage.path
+    if stage.in_window and not kinds[0].inside_window:
+        hint = "put it before or after the window" if kinds[0].role == "transform" else ""
+        return Fault(path, f"{name} is not allowed inside a window", hint, INVALID_OPTIONS)
+    if not stage.in_window and not kinds[0].main:
         hint = "put it into the pipeline of a window stage" if name in _WINDOW_ONLY else ""
-        yield Fault(path, f"{name} is only allowed inside a window", hint, INVALID_OPTIONS)
-        return
-    yield from _forbidden_variables(_own_options(spec, options), path, in_match=name == "$match")
-    kind = catalogue.kind_of(name, options, connections)
-    yield from _connection_faults(options, path, catalogue.by_name[name], connections)
-    if kind is None:
-        yield from _kindless(options, path, catalogue.by_name[name], connections)
-        return
-    if kind.options is not None:
-        yield from option_faults(kind.options, options, path)
-    if kind.role == "window" and isinstance(options, dict):
-        yield from _inner_faults(options.get("pipeline"), path, catalogue, connections)
+        return Fault(path, f"{name} is only allowed inside a window", hint, INVALID_OPTIONS)
+    return None
 
 
 def _own_options(spec: StageSpec, options: Any) -> Any:
@@ -149,71 +236,52 @@ def _own_options(spec: StageSpec, options: Any) -> Any:
     return options
 
 
-def _inner_faults(
-    inner: Any, path: str, catalogue: Catalogue, connections: Connections | None
-) -> Iterator[Fault]:
-    if isinstance(inner, list):
-        for index, stage in enumerate(inner):
-            where = f"{path}.pipeline[{index}]"
-            yield from _stage_faults(stage, where, catalogue, connections, in_window=True)
+def _same_place(fault: Fault, other: Fault) -> bool:
+    """Whether two faults are about one value: a rule for expressions says it better."""
+    return fault.path == other.path and fault.code != UNKNOWN_FIELD
 
 
-def _unknown_stage(name: str, path: str, catalogue: Catalogue) -> Fault:
+def _unknown_stage(name: str, path: str) -> Fault:
     if name in ATLAS_STAGES:
-        hint = f"it runs here: {', '.join(sorted(catalogue.by_name))}"
-        return Fault(path, f"the local engine does not run {name} yet", hint, NOT_HERE_YET)
+        hint = "it runs on Atlas; set check_pipeline: false to send it there"
+        return Fault(path, f"the local engine does not run {name}", hint, NOT_HERE_YET)
     close = nearest(name, sorted(ATLAS_STAGES), cutoff=0.7)
-    hint = f"did you mean {close}?" if close else ""
+    hint = REFUSALS.get(name, f"did you mean {close}?" if close else "")
     return Fault(path, f"{name} is no stage of Atlas Stream Processing", hint, INVALID_OPTIONS)
 
 
-def _connection_faults(
-    options: Any, path: str, kinds: tuple[StageSpec, ...], connections: Connections | None
-) -> Iterator[Fault]:
-    below, name = connection_name(options)
-    if connections is None or not isinstance(name, str) or not below:
-        return
-    if name not in connections:
-        hint = name_hint(name, list(connections))
-        yield Fault(path + below, f"there is no connection {name!r}", hint, INVALID_OPTIONS)
-        return
-    usable = {kind.connection_type for kind in kinds} - {None}
-    actual = connections[name]["type"]
-    if usable and actual not in usable:
-        stage = path.rsplit(".", 1)[-1]
-        message = f"connection {name!r} of type {actual!r} cannot be used in {stage}"
-        hint = f"it needs one of type {', '.join(sorted(str(kind) for kind in usable))}"
-        yield Fault(path + below, message, hint, INVALID_OPTIONS)
+def _rules_across(stages: Sequence[Located], *, persistent: bool) -> Iterator[Fault]:
+    """Rules that concern more than one stage, or a stage and its place."""
+    source = stages[0]
+    window = next((stage for stage in stages if _role(stage) == "window"), None)
+    if window is not None and option_at(source.options, "initialSync.enable") is True:
+        message = "initialSync cannot be combined with a window"
+        hint = "copy with one processor, aggregate with another"
+        yield Fault(f"{source.path}.initialSync", message, hint, INVALID_OPTIONS)
+    for stage in stages:
+        if stage.kind is not None and stage.kind.ends and isinstance(stage.options, dict):
+            yield from _calls(stage, persistent=persistent)
 
 
-def _kindless(
-    options: Any, path: str, kinds: tuple[StageSpec, ...], connections: Connections | None
-) -> Iterator[Fault]:
-    """Faults of a stage whose kind nothing tells; none where only the registry could tell."""
-    if not isinstance(options, dict):
-        yield Fault(path, "the options are an object", "", TYPE_MISMATCH)
-    elif "connectionName" not in options and "into" not in options:
-        free = sorted(mark for kind in kinds if not kind.connection_type for mark in kind.marks)
-        slip = nearest("connectionName", options, cutoff=0.8)
-        hint = f"{slip!r} is misspelled" if slip else f"or give {' or '.join(free)} instead"
-        message = "the required field 'connectionName' is missing"
-        yield Fault(f"{path}.connectionName", message, hint, MISSING_FIELD)
-    elif not isinstance(options.get("connectionName", ""), str):
-        yield Fault(f"{path}.connectionName", "a connection's name is a string", "", TYPE_MISMATCH)
+def _calls(stage: Located, *, persistent: bool) -> Iterator[Fault]:
+    """A stage that may end a pipeline: as a sink nobody reads its answer, before it somebody must.
+
+    A temporary processor shows the documents of its last stage, answers in them too.
+
+    Source: Atlas pages "$https", "$externalFunction".
+    """
+    is_function = stage.name == "$externalFunction"
+    is_async = stage.options.get("execution") == "async"
+    if stage.is_last and (persistent or "as" not in stage.options):
+        if is_function and not is_async:
+            hint = 'write execution: "async"'
+            message = "as the last stage a function must be called asynchronously"
+            yield Fault(f"{stage.path}.execution", message, hint, INVALID_OPTIONS)
+    elif "as" not in stage.options and not is_async:
+        message = "the required field 'as' is missing: it names the field for the answer"
+        hint = "only as the last stage it may be left out"
+        yield Fault(f"{stage.path}.as", message, hint, MISSING_FIELD)
 
 
-def _forbidden_variables(value: Any, path: str, *, in_match: bool) -> Iterator[Fault]:
-    """Variables that Atlas does not offer, found in expressions only (not in literals)."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if key != "$literal":
-                literal = in_match and key != "$expr"
-                yield from _forbidden_variables(inner, f"{path}.{key}", in_match=literal)
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from _forbidden_variables(inner, f"{path}[{index}]", in_match=in_match)
-    elif isinstance(value, str) and not in_match:
-        variable = value.split(".", 1)[0]
-        if variable in _FORBIDDEN_VARIABLES:
-            hint = _FORBIDDEN_VARIABLES[variable]
-            yield Fault(path, f"the variable {variable} is not available", hint, BAD_VALUE)
+def _of_types(connections: Connections, types: set[str | None]) -> list[str]:
+    return sorted(name for name, entry in connections.items() if entry["type"] in types)

@@ -25,6 +25,8 @@ LEGACY_FIELD: Final = "_stream_meta"
 _LITERAL: Final = "$literal"
 _QUERIES: Final = frozenset({"$match"})
 """What holds a query: an expression begins only below its `$expr`."""
+_LOGICAL: Final = frozenset({"$and", "$or", "$nor"})
+"""What holds further queries of the same document."""
 _CREATE_UUID: Final = {
     "$function": {"body": "function() { return UUID(); }", "args": [], "lang": "js"}
 }
@@ -80,14 +82,17 @@ class Normalizer:
         return self._query(value) if key in _QUERIES else self._expression(value)
 
     def _query(self, node: Any) -> Any:
-        if isinstance(node, list):
-            return [self._query(item) for item in node]
         if not isinstance(node, dict):
             return node
-        return {
-            self._query_key(key): self._expression(value) if key == "$expr" else self._query(value)
-            for key, value in node.items()
-        }
+        return {self._query_key(key): self._clause(key, value) for key, value in node.items()}
+
+    def _clause(self, key: str, value: Any) -> Any:
+        """What a query says of one field; below it all names are those of embedded documents."""
+        if key == "$expr":
+            return self._expression(value)
+        if key in _LOGICAL and isinstance(value, list):
+            return [self._query(query) for query in value]
+        return value
 
     def _query_key(self, key: str) -> str:
         """A field path of a query; metadata is asked for where documents carry it."""

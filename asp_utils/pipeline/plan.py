@@ -88,6 +88,8 @@ def plan_pipeline(
     catalogue: Catalogue,
     connections: Mapping[str, Mapping[str, Any]],
     metadata_field: str | None = None,
+    *,
+    persistent: bool = True,
 ) -> Plan:
     """Divide a pipeline that has passed `check_pipeline`.
 
@@ -96,6 +98,9 @@ def plan_pipeline(
         catalogue: The stages there are.
         connections: The connection registry by name.
         metadata_field: `streamMetaFieldName`: `$name.source.ts` means the stream metadata too.
+        persistent: Whether it runs under a name. Where it does not, a last stage that may stand
+            in place of a sink is an ordinary one if it puts its answer (`as`) into the documents,
+            so that these are shown.
     """
     normalizer = Normalizer(_aliases(pipeline[0], metadata_field))
 
@@ -108,8 +113,7 @@ def plan_pipeline(
 
     stages = [planned(stage, f"[{index}]") for index, stage in enumerate(pipeline)]
     source, rest = stages[0], stages[1:]
-    ends = bool(rest) and (rest[-1].spec.role == "sink" or rest[-1].spec.ends)
-    sink = rest.pop() if ends else None
+    sink = rest.pop() if rest and _is_sink(rest[-1], persistent=persistent) else None
     at = next((i for i, stage in enumerate(rest) if stage.spec.role == "window"), len(rest))
     window = rest[at] if at < len(rest) else None
     inner: tuple[PlannedStage, ...] = ()
@@ -126,6 +130,12 @@ def plan_pipeline(
         after=tuple(rest[at + 1 :]),
         sink=sink,
     )
+
+
+def _is_sink(last: PlannedStage, *, persistent: bool) -> bool:
+    if last.spec.role == "sink":
+        return True
+    return last.spec.ends and (persistent or "as" not in last.options)
 
 
 def _aliases(source: Mapping[str, Any], metadata_field: str | None) -> dict[str, str]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     Stage = dict[str, Any]
 
@@ -52,11 +52,22 @@ def queries_metadata(value: Any) -> bool:
 def resolve_metadata(stage: Stage, base: str) -> Stage:
     """Replace `{$meta: "stream.x"}` by `base.x`; base is `$__asp_m` or `$$aspStream`."""
 
+    whole: Any = base
+    if base == f"${METADATA_FIELD}":
+        whole = {"$unsetField": {"field": _REDACT_MARK, "input": base}}
+
     def replace(node: Any) -> Any:
         path = _metadata_path(node)
-        return _KEEP if path is None else base + path.removeprefix("stream")
+        if path is None:
+            return _KEEP
+        return whole if path == "stream" else base + path.removeprefix("stream")
 
     return _in_expressions(stage, replace)
+
+
+def replace_metadata(stage: Stage, values: Mapping[str, Any]) -> Stage:
+    """Replace `{$meta: path}` by the expression that is given for that very path, if one is."""
+    return _in_expressions(stage, lambda node: values.get(_metadata_path(node) or "", _KEEP))
 
 
 def carry(stage: Stage, fields: Sequence[str]) -> Stage:
@@ -72,8 +83,8 @@ def carry(stage: Stage, fields: Sequence[str]) -> Stage:
             return {name: {**options, "newRoot": _rooted(options["newRoot"], fields)}}
         case "$replaceWith":
             return {name: _rooted(options, fields)}
-        case "$redact" if METADATA_FIELD in fields:
-            # $redact visits every embedded object; the metadata object marks itself as its own.
+        case "$redact":
+            # $redact visits every embedded object; those of ours mark themselves.
             mine = {"$eq": [{"$type": "$$CURRENT." + _REDACT_MARK}, "bool"]}
             return {name: {"$cond": [mine, "$$KEEP", options]}}
         case _:
@@ -84,7 +95,7 @@ _REDACT_MARK: Final = "__asp_meta"
 
 
 def mark_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
-    """The metadata object as it is carried, recognisable to a rewritten `$redact`."""
+    """A hidden object as it is carried, recognisable to a rewritten `$redact`."""
     return {**metadata, _REDACT_MARK: True}
 
 

@@ -17,11 +17,13 @@ import bson
 from bson.errors import BSONError
 from bson.timestamp import Timestamp
 
+from asp_utils.clients.op_msg import MAX_DOCUMENT_BYTES
 from asp_utils.errors import Fault
 from asp_utils.model.error_codes import CODES
 from asp_utils.server.replies import CommandFailure
 
-MAX_DEFINITION_BYTES: Final = 4 * 1024 * 1024
+MAX_DEFINITION_BYTES: Final = MAX_DOCUMENT_BYTES
+"""Atlas takes definitions of 16 MB, which is also what a driver can send."""
 MAX_DEPTH: Final = 80
 """Deepest nesting of a pipeline; mongod refuses stored documents deeper than 180 or so, and its
 listing wraps the pipeline several times."""
@@ -84,23 +86,34 @@ def read_arguments(
         CommandFailure: IDLUnknownField, IDLFailedToParse for a missing field, or TypeMismatch.
     """
     name = next(iter(command))
-    given: dict[str, Any] = {}
     nested = OBJECT.take(f"{name}.options", command.get("options", {}))
-    for where, source in ((f"{name}.options", nested), (name, command)):
-        for field, value in source.items():
-            if source is command and (field == name or field in _GENERIC):
-                continue
-            if field not in fields:
-                raise CommandFailure(
-                    "IDLUnknownField", f"BSON field '{where}.{field}' is an unknown field."
-                )
-            given[field] = fields[field].take(f"{where}.{field}", value)
+    own = {key: value for key, value in command.items() if key != name and key not in _GENERIC}
+    given = {
+        **read_fields(f"{name}.options", nested, fields),
+        **read_fields(name, own, fields),
+    }
     for field in required:
         if field not in given:
             raise CommandFailure(
                 "IDLFailedToParse",
                 f"BSON field '{name}.{field}' is missing but a required field",
             )
+    return given
+
+
+def read_fields(where: str, source: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
+    """The fields of one object, each in its type.
+
+    Raises:
+        CommandFailure: IDLUnknownField or TypeMismatch.
+    """
+    given = {}
+    for field, value in source.items():
+        if field not in fields:
+            raise CommandFailure(
+                "IDLUnknownField", f"BSON field '{where}.{field}' is an unknown field."
+            )
+        given[field] = fields[field].take(f"{where}.{field}", value)
     return given
 
 

@@ -5,8 +5,11 @@ Source: asp-reference.md 1.3 to 1.6; Atlas page "Manage Stream Processors".
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from asp_utils.errors import Fault
+from asp_utils.model.tiers import DEFAULT_TIER
 from asp_utils.server.arguments import (
     ARRAY,
     BOOL,
@@ -21,10 +24,13 @@ from asp_utils.server.definition import (
     START_FIELDS,
     check_tiers,
     read_definition,
+    read_start,
     read_start_point,
+    unified,
 )
-from asp_utils.server.processors import DEFAULT_TIER, Processor, now
-from asp_utils.server.replies import CommandFailure
+from asp_utils.server.local_workspace import running_warnings
+from asp_utils.server.processors import STOPPED, Processor, now
+from asp_utils.server.replies import CommandFailure, with_warnings
 from asp_utils.server.supervisor import is_at_rest
 
 if TYPE_CHECKING:
@@ -36,6 +42,8 @@ if TYPE_CHECKING:
 
 _FORCE: Final[Fields] = {"force": BOOL, "ttl": OBJECT}
 """Undocumented options that clients send; they change nothing here."""
+_STATE_KEPT: Final = timedelta(days=45)
+"""How long Atlas keeps the state of a stopped processor."""
 
 
 async def _create(
@@ -51,26 +59,36 @@ async def _create(
     tier = str(options.get("tier", DEFAULT_TIER))
     user = caller.user or ""
     await workspace.processors.add(Processor(name, pipeline, options, user, tier=tier))
-    return {}
+    return with_warnings({}, await workspace.warnings(pipeline, options, tier))
 
 
 async def _start(
     workspace: LocalWorkspace, _caller: Caller, command: Mapping[str, Any]
 ) -> dict[str, Any]:
     name = read_name(command)
-    given = read_arguments(command, START_FIELDS)
-    check_tiers(given)
+    given = read_start(read_arguments(command, START_FIELDS))
     start_point = read_start_point(given)
     resume = given.get("resumeFromCheckpoint", True) and not given.get("clearCheckpoints", False)
+    fresh = not resume or bool(start_point)
     async with workspace.supervisor.changing(name):
-        processor = await workspace.supervisor.get(name)
+        processor = await workspace.supervisor.settled(name)
+        kept = {"autoscaling", "failoverEnabled"} & processor.options.keys()
+        check_tiers({**{key: processor.options[key] for key in kept}, **given})
+        warnings = [] if fresh else _old_state(processor)
         await workspace.supervisor.start(
             processor,
             start_point=start_point,
-            fresh=not resume or bool(start_point),
+            fresh=fresh,
             tier=given.get("tier"),
+            autoscaling=given.get("autoscaling"),
         )
-    return {}
+    warnings += await workspace.warnings(
+        processor.pipeline, processor.options, processor.running_tier
+    )
+    if "topic" in processor.pipeline[0].get("$source", {}):
+        stats = await workspace.supervisor.stats(processor, verbose=False)
+        warnings += running_warnings(processor, stats)
+    return with_warnings({}, warnings)
 
 
 async def _stop(
@@ -105,7 +123,7 @@ async def _modify(
     if new_name != name:
         check_new_name(new_name)
     async with workspace.supervisor.changing(name):
-        processor = await workspace.supervisor.get(name)
+        processor = await workspace.supervisor.settled(name)
         if not is_at_rest(processor):
             message = f"stream processor {name!r} must be stopped first: its state is "
             raise CommandFailure("CommandFailed", message + processor.state)
@@ -114,7 +132,8 @@ async def _modify(
         processor.fresh_start = processor.fresh_start or not resume
         processor.modified_at, processor.modified_by = now(), caller.user or ""
         await workspace.processors.save(processor)
-    return {}
+    warnings = await workspace.warnings(processor.pipeline, processor.options, processor.tier)
+    return with_warnings({}, warnings)
 
 
 async def _redefine(
@@ -123,15 +142,26 @@ async def _redefine(
     """Give a processor its changed pipeline and options, after they have been checked."""
     if not given:
         return
-    merged = {**processor.options, "pipeline": processor.pipeline, **given}
+    merged = {**processor.options, "pipeline": processor.pipeline, **unified(given)}
     pipeline, options = read_definition(merged)
     await workspace.check(pipeline, options, persistent=True)
-    if "pipeline" in given and processor.has_started:
+    keeps_state = processor.has_started and not processor.fresh_start
+    if "pipeline" in given and keeps_state:
         faults = workspace.check_modify(processor.pipeline, pipeline, resume=resume)
         if faults:
             raise CommandFailure.of_faults(faults)
+    if pipeline != processor.pipeline:
+        processor.pipeline_version += 1
     processor.pipeline, processor.options = pipeline, options
     processor.tier = str(options.get("tier", processor.tier))
+
+
+def _old_state(processor: Processor) -> list[Fault]:
+    """The warning that Atlas would not have kept the state of a processor this long."""
+    if processor.state != STOPPED or now() - processor.state_changed_at < _STATE_KEPT:
+        return []
+    message = f"it was stopped more than {_STATE_KEPT.days} days ago: Atlas would start it afresh"
+    return [Fault("", message, "resumeFromCheckpoint: false does so here")]
 
 
 CHANGING_COMMANDS: Final[dict[str, Handler]] = {

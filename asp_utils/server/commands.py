@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from asp_utils.server.arguments import ARRAY, read_arguments
 from asp_utils.server.changes import CHANGING_COMMANDS
 from asp_utils.server.queries import QUERY_COMMANDS
-from asp_utils.server.replies import CommandFailure
+from asp_utils.server.replies import CommandFailure, with_warnings
 from asp_utils.server.sampling import SAMPLING_COMMANDS
 
 if TYPE_CHECKING:
@@ -45,7 +45,19 @@ async def _upsert_connections(
     """Add or replace connections; the local instance's own, as Atlas has its Admin API for it."""
     name, definitions = next(iter(command.items()))
     read_arguments(command, {})
-    await workspace.connections.upsert(ARRAY.take(name, definitions))
+    warnings = await workspace.connections.upsert(
+        ARRAY.take(name, definitions), workspace.connection_users()
+    )
+    return with_warnings({}, warnings)
+
+
+async def _drop_connections(
+    workspace: LocalWorkspace, _caller: Caller, command: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Remove connections by name; the local instance's own, as the one above."""
+    name, names = next(iter(command.items()))
+    read_arguments(command, {})
+    await workspace.connections.drop(ARRAY.take(name, names), workspace.connection_users())
     return {}
 
 
@@ -54,5 +66,6 @@ COMMANDS: Final[dict[str, Handler]] = {
     **SAMPLING_COMMANDS,
     **QUERY_COMMANDS,
     "localUpsertConnections": _upsert_connections,
+    "localDropConnections": _drop_connections,
 }
 """Command name to handler."""

@@ -2,85 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.errors import Fault
 from asp_utils.model.error_codes import CODES
+from asp_utils.model.samples import SAMPLE_NAMES
+from asp_utils.server.connection_kinds import (
+    definition_faults,
+    definition_warnings,
+    registry_entry,
+)
 from asp_utils.server.replies import CommandFailure
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from asp_utils.clients.metadata import MetadataStore
 
 CONNECTIONS: Final = "connections"
-SAMPLE_CONNECTION: Final = "sample_stream_solar"
 LOCAL_CLUSTER: Final = "local_cluster"
-_BUILT_IN: Final = (SAMPLE_CONNECTION, LOCAL_CLUSTER)
+_BUILT_IN: Final = (LOCAL_CLUSTER, *SAMPLE_NAMES)
+_NAME: Final = re.compile(r"[A-Za-z0-9.*_-]+")
+_INVALID: Final = CODES["StreamProcessorInvalidOptions"]
 
-Definition = Mapping[str, Any]
-"""A connection as a client gives it: `{name, type, ...}` with the Admin API's type names."""
-
-
-def _cluster_faults(definition: Definition) -> list[Fault]:
-    uri = definition.get("uri")
-    if not isinstance(uri, str) or not uri.startswith(("mongodb://", "mongodb+srv://")):
-        hint = "for instance mongodb://127.0.0.1:27017/?directConnection=true"
-        return [Fault(".uri", "a connection string mongodb://... is needed", hint)]
-    return _unknown_fields(definition, {"name", "type", "uri", "clusterName"})
-
-
-def _cluster_entry(definition: Definition) -> dict[str, Any]:
-    cluster = definition.get("clusterName") or definition["name"]
-    return {"type": "atlas", "cluster": cluster, "uri": definition["uri"]}
-
-
-def _sample_faults(definition: Definition) -> list[Fault]:
-    return _unknown_fields(definition, {"name", "type"})
-
-
-def _sample_entry(_definition: Definition) -> dict[str, Any]:
-    return {"type": "inmemory"}
-
-
-KINDS: Final[
-    dict[str, tuple[Callable[[Definition], list[Fault]], Callable[[Definition], dict[str, Any]]]]
-] = {
-    "Cluster": (_cluster_faults, _cluster_entry),
-    "Sample": (_sample_faults, _sample_entry),
-}
-"""Connection type (Admin API name) to its check and the registry entry it becomes."""
+Users = Mapping[str, str]
+"""Name of a connection that is in use to the name of a processor that uses it."""
 
 
 class ConnectionRegistry:
-    """Named connections; listing never shows a URI, which may hold a password."""
+    """Named connections; listing shows name, type and cluster, never what may be a secret."""
 
     def __init__(self, store: MetadataStore) -> None:
         self._store = store
 
     async def seed(self, cluster_uri: str) -> None:
-        """Put in the two connections that every local instance has."""
-        await self._store.put(CONNECTIONS, {"_id": SAMPLE_CONNECTION, "type": "inmemory"})
+        """Put in the connections that every local instance has: its mongod and all samples."""
+        for name in SAMPLE_NAMES:
+            sample = {"_id": name, "type": "inmemory", "sample": name}
+            await self._store.put(CONNECTIONS, sample)
         local = {"_id": LOCAL_CLUSTER, "type": "atlas", "cluster": "local", "uri": cluster_uri}
         await self._store.put(CONNECTIONS, local)
 
-    async def upsert(self, definitions: list[Any]) -> None:
+    async def upsert(self, definitions: list[Any], users: Users) -> list[Fault]:
         """Add connections or replace those of the same name; all of them or none.
 
+        Returns:
+            What works otherwise than on Atlas, as warnings.
+
         Raises:
-            CommandFailure: One or more are wrong; all faults are named.
+            CommandFailure: One or more are wrong (all faults are named), or CommandFailed: a
+                running processor uses one that would change.
         """
         faults = [
             fault.below(f"connections[{index}]")
             for index, definition in enumerate(definitions)
-            for fault in _definition_faults(definition)
+            for fault in _faults(definition, definitions[:index])
         ]
         if faults:
             raise CommandFailure.of_faults(faults)
-        for definition in definitions:
-            _, make_entry = KINDS[definition["type"]]
-            await self._store.put(
-                CONNECTIONS, {"_id": definition["name"], **make_entry(definition)}
-            )
+        entries = {each["name"]: registry_entry(each) for each in definitions}
+        known = await self.by_name()
+        changed = {name: entry for name, entry in entries.items() if known.get(name) != entry}
+        _refuse_used([name for name in changed if name in known], users)
+        for name, entry in changed.items():
+            await self._store.put(CONNECTIONS, {"_id": name, **entry})
+        return [
+            fault.below(f"connections[{index}]")
+            for index, definition in enumerate(definitions)
+            for fault in definition_warnings(definition)
+        ]
+
+    async def drop(self, names: list[Any], users: Users) -> None:
+        """Remove connections; all of them or none.
+
+        Raises:
+            CommandFailure: One is built in or not there, or CommandFailed: it is in use.
+        """
+        known = await self.by_name()
+        faults = []
+        for index, name in enumerate(names):
+            path = f"connections[{index}]"
+            if not isinstance(name, str) or name not in known:
+                faults.append(Fault(path, f"there is no connection {name!r}", "", _INVALID))
+            elif name in _BUILT_IN:
+                faults.append(
+                    Fault(path, f"{name} is built in and cannot be dropped", "", _INVALID)
+                )
+        if faults:
+            raise CommandFailure.of_faults(faults)
+        _refuse_used(names, users)
+        await self._store.delete(CONNECTIONS, {"_id": {"$in": names}})
 
     async def by_name(self) -> dict[str, dict[str, Any]]:
         """Every connection with all its fields, as workers and checks get it."""
@@ -93,31 +106,54 @@ class ConnectionRegistry:
             {"name": name, **{key: entry[key] for key in ("type", "cluster") if key in entry}}
             for name, entry in (await self.by_name()).items()
         ]
-        return await self._store.select(items, criteria) if criteria else items
+        if not criteria:
+            return items
+        return [items[number] for number in await self._store.select(items, criteria)]
 
 
-def _definition_faults(definition: Any) -> list[Fault]:
+def _faults(definition: Any, before: list[Any]) -> Iterator[Fault]:
+    """All faults of one definition; `before` are those that the same command gave before it."""
     if not isinstance(definition, Mapping):
-        return [Fault("", "a connection is an object {name, type, ...}")]
+        yield Fault("", "a connection is an object {name, type, ...}")
+        return
     name, kind = definition.get("name"), definition.get("type")
-    faults = []
-    if not isinstance(name, str) or not name.strip():
-        faults.append(Fault(".name", "a connection needs a name"))
-    elif name in _BUILT_IN:
-        faults.append(Fault(".name", f"{name} is built in and cannot be replaced"))
-    if kind not in KINDS:
-        known = f"one of: {', '.join(KINDS)}"
-        faults.append(Fault(".type", f"the local instance has no connection type {kind!r}", known))
-    else:
-        check, _ = KINDS[kind]
-        faults += check(definition)
-    return faults
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        hint = "letters, digits and . - * _"
+        yield Fault(".name", "a connection needs a name", hint, _INVALID)
+    elif any(isinstance(each, Mapping) and each.get("name") == name for each in before):
+        yield Fault(".name", f"{name} is there twice", "", _INVALID)
+    elif name in _BUILT_IN and not (kind == "Sample" and name in SAMPLE_NAMES):
+        yield Fault(".name", f"{name} is built in and cannot be replaced", "", _INVALID)
+    if kind == "Sample" and definition.get("sample", name) not in SAMPLE_NAMES:
+        path = ".sample" if "sample" in definition else ".name"
+        message = f"there is no sample {definition.get('sample', name)!r}"
+        yield Fault(path, message, f"known: {', '.join(SAMPLE_NAMES)}", _INVALID)
+    yield from definition_faults(definition)
 
 
-def _unknown_fields(definition: Definition, known: set[str]) -> list[Fault]:
-    hint = f"known: {', '.join(sorted(known))}"
-    return [
-        Fault(f".{field}", f"unknown field {field!r}", hint, CODES["IDLUnknownField"])
-        for field in definition
-        if field not in known
-    ]
+def names_in(value: Any) -> Iterator[str]:
+    """Every connection that a pipeline, or a processor's options, name."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key == "connectionName" and isinstance(inner, str):
+                yield inner
+            else:
+                yield from names_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from names_in(inner)
+
+
+def _refuse_used(names: list[str], users: Users) -> None:
+    """Refuse to touch what a running processor uses, as Atlas does.
+
+    Raises:
+        CommandFailure: CommandFailed.
+    """
+    for name in names:
+        if name in users:
+            raise CommandFailure(
+                "CommandFailed",
+                f"connection {name!r} is used by the running stream processor {users[name]!r}: "
+                "stop that one first",
+            )

@@ -24,9 +24,15 @@ from asp_utils.server.handshake import Doorkeeper
 from asp_utils.server.instance_folder import InstanceFolder, InstanceState
 from asp_utils.server.launcher import Launcher
 from asp_utils.server.limits import Limits
-from asp_utils.server.local_workspace import CheckModify, CheckProcessor, LocalWorkspace
+from asp_utils.server.local_workspace import (
+    CheckModify,
+    CheckProcessor,
+    CheckWarnings,
+    LocalWorkspace,
+    no_warnings,
+)
 from asp_utils.server.ownership import claim
-from asp_utils.server.processors import ProcessorStore
+from asp_utils.server.processor_store import ProcessorStore
 from asp_utils.server.samples import Cursors
 from asp_utils.server.scram import Authenticator
 from asp_utils.server.supervisor import Supervisor
@@ -52,6 +58,7 @@ class Wiring:
     check_processor: CheckProcessor
     check_modify: CheckModify
     limits: Limits = field(default_factory=Limits)
+    check_warnings: CheckWarnings = no_warnings
 
 
 def run_daemon(folder: Path, lock_descriptor: int | None, wiring: Wiring) -> ExitCode:
@@ -142,6 +149,7 @@ class _Daemon:
             cursors=cursors,
             check_processor=self._wiring.check_processor,
             check_modify=self._wiring.check_modify,
+            check_warnings=self._wiring.check_warnings,
             mongod_uri=self._mongod_uri,
         )
 

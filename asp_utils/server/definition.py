@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from bson.timestamp import Timestamp
 
+from asp_utils.model.tiers import MAX_TIER, SMALLEST_FOR_FAILOVER, TIER_NAMES
 from asp_utils.server.arguments import (
     ARRAY,
     BOOL,
@@ -20,15 +21,13 @@ from asp_utils.server.arguments import (
     OBJECT,
     STRING,
     SWITCH,
+    Fields,
     Kind,
     check_definition_size,
+    read_fields,
 )
 from asp_utils.server.replies import CommandFailure
 from asp_utils.units import ms_of
-
-TIERS: Final = ("SP2", "SP5", "SP10", "SP30", "SP50")
-"""From small to large."""
-_SMALLEST_FOR_FAILOVER: Final = "SP10"
 
 PROCESSOR_OPTIONS: Final[dict[str, Kind]] = {
     "dlq": OBJECT,
@@ -56,15 +55,19 @@ MODIFY_FIELDS: Final[dict[str, Kind]] = {
     "name": STRING,
     "resumeFromCheckpoint": BOOL,
 }
+_AUTOSCALING: Final[Fields] = {"enabled": BOOL, "minTier": STRING, "maxTier": STRING}
 
 
 def read_definition(given: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     """The pipeline and the options; an empty `dlq` means none.
 
+    Of the two spellings of failover and of autoscaling, one is kept: `failoverEnabled`, and
+    `autoscaling`.
+
     Raises:
         CommandFailure: An option that no processor can have.
     """
-    options = {key: value for key, value in given.items() if key in PROCESSOR_OPTIONS}
+    options = unified({key: value for key, value in given.items() if key in PROCESSOR_OPTIONS})
     if not options.get("dlq", True):
         del options["dlq"]
     if options.get("streamMetaFieldName") == "":
@@ -73,6 +76,42 @@ def read_definition(given: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]
     pipeline = list(given["pipeline"])
     check_definition_size({"pipeline": pipeline, "options": options})
     return pipeline, options
+
+
+def unified(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with one spelling each.
+
+    Raises:
+        CommandFailure: Both spellings are there, and they disagree.
+    """
+    options = dict(given)
+    failover = options.pop("failover", None)
+    if failover is not None and options.setdefault("failoverEnabled", failover) != failover:
+        raise _invalid("failover and failoverEnabled are two words for one option, and disagree")
+    if "autoscaling" in options:
+        options["autoscaling"] = _read_autoscaling(options["autoscaling"])
+    scales = options.pop("enableAutoScaling", None)
+    if scales is not None:
+        scaling = options.setdefault("autoscaling", {"enabled": scales})
+        if scaling.get("enabled", True) != scales:
+            raise _invalid("enableAutoScaling and autoscaling.enabled disagree")
+    return options
+
+
+def read_start(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a start asks for, checked and with one spelling each.
+
+    Raises:
+        CommandFailure: Options that Atlas does not have, or a failover, as there is one region.
+    """
+    failover = given.get("failover")
+    if isinstance(failover, Mapping) or failover:
+        raise _invalid("a local instance has one region: there is nowhere to fail over to")
+    if given.get("workers", 1) < 1:
+        raise _invalid(f"workers must be positive, not {given['workers']}")
+    options = unified({key: value for key, value in given.items() if key != "failover"})
+    check_tiers(options)
+    return options
 
 
 def read_start_point(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,30 +132,42 @@ def read_start_point(given: Mapping[str, Any]) -> dict[str, Any]:
 def check_tiers(options: Mapping[str, Any]) -> None:
     """Refuse tiers that Atlas does not have, or that do not fit together.
 
+    Args:
+        options: `tier`, `autoscaling`, `failoverEnabled`, as `unified` gives them.
+
     Raises:
         CommandFailure: StreamProcessorInvalidOptions.
     """
     tier = options.get("tier")
     scaling = options.get("autoscaling") or {}
-    for field in ("minTier", "maxTier"):
-        _check_tier(f"autoscaling.{field}", scaling.get(field))
-    _check_tier("tier", tier)
-    lowest = TIERS.index(scaling.get("minTier") or TIERS[0])
-    highest = TIERS.index(scaling.get("maxTier") or TIERS[-1])
-    if lowest > highest:
+    for field, value in (
+        ("tier", tier),
+        ("autoscaling.minTier", scaling.get("minTier")),
+        ("autoscaling.maxTier", scaling.get("maxTier")),
+    ):
+        if value is not None and value not in TIER_NAMES:
+            raise _invalid(f"unknown {field} {value!r}: one of {', '.join(TIER_NAMES)}")
+    lowest, highest = scaling.get("minTier", TIER_NAMES[0]), scaling.get("maxTier", MAX_TIER)
+    if _rank(lowest) > _rank(highest):
         raise _invalid("autoscaling.minTier is larger than autoscaling.maxTier")
-    if tier and not lowest <= TIERS.index(tier) <= highest:
-        raise _invalid(f"tier {tier} is outside autoscaling.minTier and maxTier")
-    wants_failover = options.get("failover") or options.get("failoverEnabled")
-    if wants_failover and tier and TIERS.index(tier) < TIERS.index(_SMALLEST_FOR_FAILOVER):
-        raise _invalid(f"failover needs tier {_SMALLEST_FOR_FAILOVER} or larger")
-    if isinstance(options.get("failover"), Mapping):
-        raise _invalid("a local instance has one region: there is nowhere to fail over to")
+    if tier and not _rank(lowest) <= _rank(tier) <= _rank(highest):
+        raise _invalid(f"tier {tier} is outside autoscaling: {lowest} to {highest}")
+    too_small = tier and _rank(tier) < _rank(SMALLEST_FOR_FAILOVER)
+    if options.get("failoverEnabled") and too_small:
+        raise _invalid(f"failover needs tier {SMALLEST_FOR_FAILOVER} or larger, not {tier}")
 
 
-def _check_tier(field: str, tier: object) -> None:
-    if tier is not None and tier not in TIERS:
-        raise _invalid(f"unknown {field} {tier!r}: one of {', '.join(TIERS)}")
+def _read_autoscaling(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The `autoscaling` object: `enabled`, `minTier`, `maxTier`, each optional.
+
+    Raises:
+        CommandFailure: IDLUnknownField or TypeMismatch.
+    """
+    return read_fields("autoscaling", given, _AUTOSCALING)
+
+
+def _rank(tier: str) -> int:
+    return TIER_NAMES.index(tier)
 
 
 def _invalid(message: str) -> CommandFailure:

@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,11 +28,21 @@ from asp_utils.errors import (
 from asp_utils.server.instance_folder import InstanceFolder, InstanceState
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from asp_utils.clients.endpoint import Endpoint
 
-__all__ = ["DAEMON", "LOCK_DESCRIPTOR", "InstanceState", "connect", "start", "status", "stop"]
+__all__ = [
+    "DAEMON",
+    "LOCK_DESCRIPTOR",
+    "InstanceState",
+    "add_connections",
+    "connect",
+    "start",
+    "status",
+    "stop",
+]
 
 DAEMON: Final = (sys.executable, "-P", "-m", "asp_utils.instance")
 """The daemon's command line; `--folder` and `--lock-descriptor` are added."""
@@ -45,13 +54,10 @@ _LOG_TAIL_LINES: Final = 3
 _STOP_S: Final = 60.0
 _ANSWER_S: Final = 5.0
 
-Connections = Sequence[Mapping[str, Any]]
-
 
 def start(
     folder: Path,
     *,
-    connections: Connections = (),
     timeout_s: float = 60.0,
     daemon: Sequence[str] = DAEMON,
 ) -> InstanceState:
@@ -59,21 +65,41 @@ def start(
 
     Args:
         folder: Holds everything the instance keeps; created when it is missing.
-        connections: Cluster connections to add or replace, `{name, type: "Cluster", uri}`.
         timeout_s: How long to wait until it answers.
         daemon: The daemon's command line.
 
     Raises:
         EnvironmentMissing: It did not start; the message ends with its log.
         TimedOut: It did not answer in time.
-        ConfigInvalid: A connection is wrong; the instance runs, no connection was added.
     """
     place = InstanceFolder(folder.resolve())
     place.create()
-    state = _start_or_join(place, daemon, time.monotonic() + timeout_s)
-    if connections:
-        _upsert_connections(state, connections)
-    return state
+    return _start_or_join(place, daemon, time.monotonic() + timeout_s)
+
+
+def add_connections(
+    state: InstanceState, connections: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Add connections to a running instance, or replace them; all of them or none.
+
+    Args:
+        state: The instance.
+        connections: Each `{name, type, ...}` with the fields of the Admin API.
+
+    Returns:
+        The instance's reply: with `warnings` about what works otherwise than on Atlas.
+
+    Raises:
+        ConfigInvalid: A connection is wrong.
+        Conflict: A running processor uses one that would change.
+    """
+    with closing(connect(state)) as endpoint:
+        try:
+            return endpoint.command(
+                {"localUpsertConnections": [dict(each) for each in connections]}
+            )
+        except PipelineInvalid as error:
+            raise ConfigInvalid("config", error.faults) from error
 
 
 def status(folder: Path) -> InstanceState | None:
@@ -220,11 +246,3 @@ def _log_tail(place: InstanceFolder, start: int) -> str:
         return "it wrote no log"
     lines = [line for line in written.decode(errors="replace").splitlines() if line.strip()]
     return " | ".join(lines[-_LOG_TAIL_LINES:]) or "its log is empty"
-
-
-def _upsert_connections(state: InstanceState, connections: Connections) -> None:
-    with closing(connect(state)) as endpoint:
-        try:
-            endpoint.command({"localUpsertConnections": [dict(each) for each in connections]})
-        except PipelineInvalid as error:
-            raise ConfigInvalid("config", error.faults) from error

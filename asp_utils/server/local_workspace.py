@@ -7,12 +7,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from asp_utils.model.tiers import memory_warning, partition_warning, tier_warnings
+from asp_utils.server.connections import names_in
 from asp_utils.server.replies import CommandFailure
 
 if TYPE_CHECKING:
     from asp_utils.errors import Fault
     from asp_utils.server.connections import ConnectionRegistry
-    from asp_utils.server.processors import ProcessorStore
+    from asp_utils.server.processor_store import ProcessorStore
+    from asp_utils.server.processors import Processor
     from asp_utils.server.samples import Cursors
     from asp_utils.server.supervisor import Supervisor
     from asp_utils.server.temporary import TemporaryProcessors
@@ -49,6 +52,23 @@ class CheckModify(Protocol):
         ...
 
 
+class CheckWarnings(Protocol):
+    """Finds what is allowed in a definition and is likely not meant."""
+
+    def __call__(
+        self, pipeline: list[Any], options: Mapping[str, Any], connections: Connections, /
+    ) -> list[Fault]:
+        """All traps; paths begin at the command, as those of `CheckProcessor`."""
+        ...
+
+
+def no_warnings(
+    _pipeline: list[Any], _options: Mapping[str, Any], _connections: Connections, /
+) -> list[Fault]:
+    """For an instance whose engine knows no traps."""
+    return []
+
+
 @dataclass(frozen=True)
 class LocalWorkspace:
     """What a command may use."""
@@ -60,6 +80,7 @@ class LocalWorkspace:
     cursors: Cursors
     check_processor: CheckProcessor
     check_modify: CheckModify
+    check_warnings: CheckWarnings
     mongod_uri: str
 
     async def check(
@@ -82,6 +103,32 @@ class LocalWorkspace:
         )
         if faults:
             raise CommandFailure.of_faults(faults)
+
+    async def warnings(
+        self, pipeline: list[Any], options: Mapping[str, Any], tier: str
+    ) -> list[Fault]:
+        """What a definition without faults exceeds on Atlas, or is likely not meant to say."""
+        traps = self.check_warnings(pipeline, options, await self.connections.by_name())
+        return [*traps, *(each.below("pipeline") for each in tier_warnings(pipeline, tier))]
+
+    def connection_users(self) -> dict[str, str]:
+        """Every connection that a running processor names, and one such processor."""
+        running = [*self.supervisor.running(), *self.temporaries.running()]
+        return {
+            connection: processor.name
+            for processor in running
+            for connection in names_in([processor.pipeline, processor.options])
+        }
+
+
+def running_warnings(processor: Processor, stats: Mapping[str, Any]) -> list[Fault]:
+    """What a processor exceeds of its tier while it runs."""
+    tier = processor.running_tier
+    found = (
+        partition_warning(len(stats.get("kafkaPartitions", ())), tier),
+        memory_warning(int(stats.get("memoryUsageBytes", 0)), tier),
+    )
+    return [each.below("pipeline") for each in found if each is not None]
 
 
 Handler = Callable[[LocalWorkspace, "Caller", Mapping[str, Any]], Awaitable[dict[str, Any]]]

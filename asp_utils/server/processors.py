@@ -14,19 +14,10 @@ import bson
 from bson import Int64, ObjectId
 
 from asp_utils.clients.op_msg import DOCUMENTS
-from asp_utils.errors import Conflict
-from asp_utils.server.replies import already_exists, does_not_exist
+from asp_utils.model.tiers import DEFAULT_TIER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from asp_utils.clients.metadata import MetadataStore
-
-PROCESSORS: Final = "processors"
-STATE_COLLECTIONS: Final = ("checkpoints", "checkpoint_parts")
-"""Where the engine keeps checkpoints, by the field `processorId`."""
-DEFAULT_TIER: Final = "SP10"
-MAX_TIER: Final = "SP50"
 
 CREATED: Final = "CREATED"
 PROVISIONING: Final = "PROVISIONING"
@@ -62,6 +53,8 @@ class Processor:
     error_message: str = ""
     error_code: int | None = None
     error_retryable: bool = False
+    effective_autoscaling: dict[str, Any] = field(default_factory=dict)
+    """The autoscaling of the last start, when that asked for another one."""
     start_options: dict[str, Any] = field(default_factory=dict)
     """What the last start asked for: `startAtOperationTime` or `startAfter`."""
     last_stats: dict[str, Any] = field(default_factory=dict)
@@ -71,6 +64,12 @@ class Processor:
     fresh_start: bool = False
     """Whether the next start discards the checkpoint, which no longer fits the pipeline."""
     restart_count: int = 0
+    pipeline_version: int = 1
+    """How often its pipeline was given; counts from 1."""
+    last_heartbeat: datetime | None = None
+    """When its worker was last heard of."""
+    is_large: bool = False
+    """Whether its definition stands apart from its document."""
     created_at: datetime = field(default_factory=now)
     modified_at: datetime = field(default_factory=now)
     state_changed_at: datetime = field(default_factory=now)
@@ -87,6 +86,16 @@ class Processor:
         """Enter FAILED with the reason."""
         self.enter(FAILED)
         self.error_message, self.error_code, self.error_retryable = message, code, retryable
+
+    @property
+    def running_tier(self) -> str:
+        """The tier of its last start, or the one it will start on."""
+        return self.effective_tier or self.tier
+
+    @property
+    def autoscaling(self) -> dict[str, Any]:
+        """`enabled`, `minTier`, `maxTier` as they were asked for; empty when never."""
+        return self.effective_autoscaling or dict(self.options.get("autoscaling", {}))
 
     def to_document(self) -> dict[str, Any]:
         """The document that is stored."""
@@ -125,83 +134,14 @@ class Processor:
         """The shape of getStreamProcessor (asp-reference.md 1.8), without stats."""
         item = self.to_list_item()
         options = item.pop("options")
-        failover = options.get("failover", options.get("failoverEnabled", False))
         return {
             **item,
             **{key: options[key] for key in ("dlq", "streamMetaFieldName") if key in options},
-            "pipelineVersion": Int64(1),
-            "enableAutoScaling": bool(options.get("enableAutoScaling", False)),
-            "failoverEnabled": bool(failover),
+            "pipelineVersion": Int64(self.pipeline_version),
+            "enableAutoScaling": bool(self.autoscaling.get("enabled", self.autoscaling)),
+            "failoverEnabled": bool(options.get("failoverEnabled", False)),
             "activeRegion": "local",
             "workspaceDefaultRegion": "local",
+            **({"lastHeartbeat": self.last_heartbeat} if self.last_heartbeat else {}),
             "errorRetryable": self.error_retryable,
         }
-
-
-class ProcessorStore:
-    """The processors of the local instance, unique by name."""
-
-    def __init__(self, store: MetadataStore) -> None:
-        self._store = store
-
-    async def prepare(self) -> None:
-        """Create the index that keeps names unique."""
-        await self._store.ensure_unique(PROCESSORS, "name")
-
-    async def get(self, name: str) -> Processor:
-        """The processor of that name.
-
-        Raises:
-            CommandFailure: StreamProcessorDoesNotExist.
-        """
-        document = await self._store.find_one(PROCESSORS, {"name": name})
-        if document is None:
-            raise does_not_exist(name)
-        return Processor.from_document(document)
-
-    async def all(self) -> list[Processor]:
-        """Every processor, in the order of creation."""
-        return [Processor.from_document(each) for each in await self._store.find(PROCESSORS)]
-
-    async def add(self, processor: Processor) -> None:
-        """Keep a new processor.
-
-        Raises:
-            CommandFailure: StreamProcessorAlreadyExists.
-        """
-        try:
-            await self._store.insert(PROCESSORS, processor.to_document())
-        except Conflict as error:
-            raise already_exists(processor.name) from error
-
-    async def save(self, processor: Processor) -> None:
-        """Keep a processor as it is now; one that was dropped meanwhile stays dropped.
-
-        Raises:
-            CommandFailure: StreamProcessorAlreadyExists, when it took the name of another.
-        """
-        try:
-            await self._store.replace(PROCESSORS, processor.to_document())
-        except Conflict as error:
-            raise already_exists(processor.name) from error
-
-    async def delete(self, processor: Processor) -> None:
-        """Forget a processor and everything it had kept."""
-        await self._store.delete(PROCESSORS, {"_id": processor.id})
-        await self.discard_state(processor.id)
-
-    async def select(
-        self, items: list[dict[str, Any]], criteria: Mapping[str, Any]
-    ) -> list[dict[str, Any]]:
-        """Those items that fit a find filter, as mongod judges it."""
-        return await self._store.select(items, criteria)
-
-    async def has_checkpoint(self, processor_id: str) -> bool:
-        """Whether there is a checkpoint to resume from."""
-        criteria = {"processorId": processor_id}
-        return await self._store.find_one(STATE_COLLECTIONS[0], criteria) is not None
-
-    async def discard_state(self, processor_id: str) -> None:
-        """Delete every checkpoint of a processor."""
-        for collection in STATE_COLLECTIONS:
-            await self._store.delete(collection, {"processorId": processor_id})

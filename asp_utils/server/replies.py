@@ -47,6 +47,11 @@ class CommandFailure(AspError):
         return shape
 
 
+def with_warnings(reply: dict[str, Any], warnings: Sequence[Fault]) -> dict[str, Any]:
+    """A reply, with `warnings: [{path, message, hint}]` where there are any; Atlas has none."""
+    return {**reply, "warnings": [each.to_json() for each in warnings]} if warnings else reply
+
+
 def failure_of(error: AspError) -> CommandFailure:
     """The command failure that tells a client about any error of the toolkit."""
     if isinstance(error, CommandFailure):

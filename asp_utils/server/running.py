@@ -9,7 +9,8 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from asp_utils.errors import AspError
-from asp_utils.model.error_codes import CODES
+from asp_utils.model.error_codes import CODES, FINAL
+from asp_utils.model.tiers import memory_warning
 from asp_utils.server.limits import Patience
 from asp_utils.server.outcome import Crashed, Failed, Outcome, Stopped, failure_of_outcome
 from asp_utils.server.processors import FAILED, STARTED, STOPPED
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
     from asp_utils.server.launcher import Launcher
     from asp_utils.server.limits import Limits
-    from asp_utils.server.processors import Processor, ProcessorStore
+    from asp_utils.server.processor_store import ProcessorStore
+    from asp_utils.server.processors import Processor
     from asp_utils.server.replies import CommandFailure
     from asp_utils.server.samples import SampleCursor
     from asp_utils.server.worker import Worker
@@ -65,6 +67,8 @@ class ProcessorRun:
         self.worker: Worker | None = None
         self.started = asyncio.Event()
         """Set when the worker runs for the first time."""
+        self.trouble = ""
+        """Why the last worker ended, when that was not meant."""
         self._launcher = launcher
         self._store = store
         self._limits = limits
@@ -97,8 +101,12 @@ class ProcessorRun:
         worker = self.worker
         if worker is not None:
             fresh = await worker.stats(self._limits.stats_s, verbose=verbose)
-            self._note(fresh or worker.last_stats)
+            self._note(worker, fresh or worker.last_stats)
         return self.processor.last_stats
+
+    async def explain(self) -> dict[str, Any] | None:
+        """What the worker says about its output; None while there is none that answers."""
+        return await self.worker.explain(self._limits.stats_s) if self.worker else None
 
     @property
     def active(self) -> bool:
@@ -158,10 +166,12 @@ class ProcessorRun:
         match outcome:
             case Crashed(reason):
                 self.processor.restart_count += 1
+                self.trouble = reason
                 delay_s = patience.after_crash()
                 _log.warning("%s: %s; again in %.1f s", name, reason, delay_s)
                 return delay_s
-            case Failed(retryable=True):
+            case Failed(retryable=True) if outcome.code not in FINAL:
+                self.trouble = outcome.message
                 _log.warning("%s failed, retryable: %s", name, outcome.message)
                 if outcome.code == CODES["InternalError"]:
                     return patience.after_crash()
@@ -193,19 +203,24 @@ class ProcessorRun:
         finally:
             watching.cancel()
             asked.cancel()
-            self._note(worker.last_stats)
+            self._note(worker, worker.last_stats)
             self.worker = None
 
     async def _watch(self, worker: Worker) -> None:
         """Ask a started worker for samples, and for counters ever again; kill one that hangs."""
         await worker.started.wait()
+        warned = False
         for number in self._samples:
             self._ask_for_sample(number)
         while True:
             if await worker.stats(self._limits.hung_s) is None and not worker.ended.done():
                 _log.warning("%s: the worker hangs; killed", self.processor.name)
                 await worker.kill()
-            self._note(worker.last_stats)
+            self._note(worker, worker.last_stats)
+            warning = memory_warning(worker.memory_bytes, self.processor.running_tier)
+            if warning is not None and not warned:
+                _log.warning("%s: %s", self.processor.name, warning.message)
+            warned = warned or warning is not None
             await asyncio.sleep(self._limits.heartbeat_s)
 
     async def _on_started(self, _event: RawBSONDocument) -> None:
@@ -230,7 +245,8 @@ class ProcessorRun:
         """Keep the state that the end of the run leaves behind; the failure, if it failed."""
         failure = None
         if isinstance(outcome, Failed) and not self._is_passing(outcome):
-            self.processor.fail(outcome.message, outcome.code, retryable=outcome.retryable)
+            retryable = outcome.retryable and outcome.code not in FINAL
+            self.processor.fail(outcome.message, outcome.code, retryable=retryable)
             failure = failure_of_outcome(outcome)
         elif self._ending is Ending.STOP:
             self.processor.enter(STOPPED)
@@ -242,8 +258,12 @@ class ProcessorRun:
 
     def _is_passing(self, outcome: Failed) -> bool:
         """Whether a failure came with the end of the machine: the next start tries again."""
-        return self._ending is Ending.SUSPEND and outcome.retryable
+        may_pass = outcome.retryable and outcome.code not in FINAL
+        return self._ending is Ending.SUSPEND and may_pass
 
-    def _note(self, stats: dict[str, Any]) -> None:
+    def _note(self, worker: Worker, stats: dict[str, Any]) -> None:
+        """Keep what the worker has counted, and how much memory it took when it did."""
         if stats:
-            self.processor.last_stats = stats
+            memory_bytes = worker.memory_bytes or self.processor.last_stats.get("memoryUsageBytes")
+            self.processor.last_stats = {"memoryUsageBytes": memory_bytes or 0, **stats}
+            self.processor.last_heartbeat = worker.heard_at or self.processor.last_heartbeat

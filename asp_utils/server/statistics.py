@@ -19,6 +19,8 @@ STATUS_OF_STATE: Final = {
 }
 """Processor state to the lower-case vocabulary of `stats.status`."""
 
+_SMALL: Final = frozenset({"partition", "addedParallelism"})
+"""Whole numbers that are no int64."""
 _COUNTERS: Final = ("inputMessage", "outputMessage", "dlqMessage")
 _TOTALS: Final = tuple(f"{what}{unit}" for what in _COUNTERS for unit in ("Count", "Size"))
 _SIZE_FIELDS: Final = frozenset({"maxMemoryUsage"})
@@ -31,6 +33,7 @@ def no_stats() -> dict[str, Any]:
         **{total: Int64(0) for total in _TOTALS},
         "stateSize": Int64(0),
         "memoryTrackerBytes": Int64(0),
+        "memoryUsageBytes": Int64(0),
     }
 
 
@@ -46,23 +49,19 @@ def totals(stats: Mapping[str, Any]) -> dict[str, Int64]:
 
 
 def scaled(stats: Mapping[str, Any], scale: int) -> dict[str, Any]:
-    """Every byte size divided by `scale`, at any depth; counts stay."""
-    shaped = _scaled(stats, scale) if scale != 1 else dict(stats)
+    """The counters as they are shown: whole numbers as int64, byte sizes divided by `scale`."""
+    shaped = {key: _shaped(key, value, scale) for key, value in stats.items()}
     return {**shaped, "scaleFactor": Int64(scale)}
 
 
-def _scaled(value: Any, scale: int) -> Any:
+def _shaped(key: str, value: Any, scale: int) -> Any:
+    """A value of any depth; `key` is the name that it, or the list around it, stands under."""
     if isinstance(value, list):
-        return [_scaled(item, scale) for item in value]
-    if not isinstance(value, dict):
+        return [_shaped(key, item, scale) for item in value]
+    if isinstance(value, dict):
+        return {inner: _shaped(inner, item, scale) for inner, item in value.items()}
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return value
-    return {
-        key: inner / scale
-        if _is_size(key) and isinstance(inner, int | float)
-        else _scaled(inner, scale)
-        for key, inner in value.items()
-    }
-
-
-def _is_size(key: str) -> bool:
-    return key in _SIZE_FIELDS or key.endswith(_SIZE_ENDINGS)
+    if scale != 1 and (key in _SIZE_FIELDS or key.endswith(_SIZE_ENDINGS)):
+        return value / scale
+    return Int64(value) if isinstance(value, int) and key not in _SMALL else value

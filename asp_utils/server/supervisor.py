@@ -7,8 +7,16 @@ import logging
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
+from asp_utils.server.explanation import without_worker
 from asp_utils.server.outcome import failure_of_outcome
-from asp_utils.server.processors import CREATED, PROVISIONING, RUNNING, STOPPED, STOPPING
+from asp_utils.server.processors import (
+    CREATED,
+    FAILED,
+    PROVISIONING,
+    RUNNING,
+    STOPPED,
+    STOPPING,
+)
 from asp_utils.server.replies import already_running, not_running
 from asp_utils.server.running import Ending, ProcessorRun
 from asp_utils.server.statistics import accumulated, no_stats, totals
@@ -16,7 +24,8 @@ from asp_utils.server.statistics import accumulated, no_stats, totals
 if TYPE_CHECKING:
     from asp_utils.server.launcher import Launcher
     from asp_utils.server.limits import Limits
-    from asp_utils.server.processors import Processor, ProcessorStore
+    from asp_utils.server.processor_store import ProcessorStore
+    from asp_utils.server.processors import Processor
     from asp_utils.server.samples import Cursors
 
 _log = logging.getLogger(__name__)
@@ -64,6 +73,23 @@ class Supervisor:
             self._runs[each.id].processor if each.id in self._runs else each for each in processors
         ]
 
+    async def settled(self, name: str) -> Processor:
+        """The processor of that name; one that has just failed, when that has been kept.
+
+        Raises:
+            CommandFailure: StreamProcessorDoesNotExist.
+        """
+        processor = await self.get(name)
+        run = self._runs.get(processor.id)
+        if run is not None and run.has_failed:
+            await asyncio.wait({run.task})
+            processor = await self._store.get(name)
+        return processor
+
+    def running(self) -> list[Processor]:
+        """Every processor that runs, or is meant to."""
+        return [run.processor for run in self._runs.values() if not run.has_failed]
+
     async def start(
         self,
         processor: Processor,
@@ -71,27 +97,27 @@ class Supervisor:
         start_point: dict[str, Any],
         fresh: bool,
         tier: str | None = None,
+        autoscaling: dict[str, Any] | None = None,
     ) -> None:
         """Start a processor; return when it runs, or is taking long.
 
         Args:
-            processor: CREATED, STOPPED or FAILED.
+            processor: CREATED, STOPPED or FAILED, and settled.
             start_point: `startAtOperationTime` or `startAfter`, or nothing.
             fresh: Discard its checkpoint even if it fits; the summary counters go on.
             tier: The tier of this one run.
+            autoscaling: The autoscaling of this one run, which is only shown here.
 
         Raises:
             CommandFailure: It runs already, or it failed at once.
         """
-        earlier = self._runs.get(processor.id)
-        if earlier is not None:
-            if not earlier.has_failed:
-                raise already_running(processor.name)
-            await asyncio.wait({earlier.task})
+        if processor.id in self._runs:
+            raise already_running(processor.name)
         if fresh or processor.fresh_start:
             await self._discard_state(processor)
         processor.start_options = start_point
         processor.effective_tier = tier or ""
+        processor.effective_autoscaling = autoscaling or {}
         processor.enter(PROVISIONING)
         await self._store.save(processor)
         run = self._run(processor)
@@ -122,8 +148,16 @@ class Supervisor:
     async def stats(self, processor: Processor, *, verbose: bool) -> dict[str, Any]:
         """The counters of a processor; the last known ones when it does not run."""
         run = self._runs.get(processor.id)
-        current = await run.stats(verbose=verbose) if run else processor.last_stats
+        current = dict(await run.stats(verbose=verbose) if run else processor.last_stats)
+        if not verbose:
+            current.pop("operatorStats", None)
         return accumulated({**no_stats(), **current}, processor.stats_base)
+
+    async def explain(self, processor: Processor) -> dict[str, Any]:
+        """What holds a processor's output, as its worker says it, or why there is no worker."""
+        run = self._runs.get(processor.id)
+        found = await run.explain() if run else None
+        return found or without_worker(processor, run.trouble if run else "")
 
     def has_active_worker(self, processor: Processor) -> bool:
         """Whether a worker runs for it now: a STARTED processor may be between two workers."""
@@ -188,5 +222,5 @@ class Supervisor:
 
 
 def is_at_rest(processor: Processor) -> bool:
-    """Whether a processor may be modified: it was created and never started, or was stopped."""
-    return processor.state in (CREATED, STOPPED)
+    """Whether a processor may be modified: it was never started, was stopped, or failed."""
+    return processor.state in (CREATED, STOPPED, FAILED)

@@ -8,6 +8,7 @@ from collections import deque
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
+from asp_utils.server.explanation import without_worker
 from asp_utils.server.outcome import failure_of_outcome
 from asp_utils.server.processors import STARTED, Processor
 from asp_utils.server.replies import CommandFailure
@@ -76,6 +77,11 @@ class TemporaryProcessor:
         fresh = await self._worker.stats(self._limits.stats_s, verbose=verbose)
         return {**no_stats(), **(fresh or self._worker.last_stats)}
 
+    async def explain(self) -> dict[str, Any]:
+        """What holds its output; its worker may be waiting for its reader."""
+        found = await self._worker.explain(self._limits.stats_s) if self._worker else None
+        return found or without_worker(self.processor, "")
+
     async def _watch(self, worker: Worker) -> None:
         enough = asyncio.get_running_loop().create_task(self._enough.wait())
         await asyncio.wait(
@@ -126,6 +132,10 @@ class TemporaryProcessors:
             await temporary.begin(self._launcher)
             undo.pop_all()
         return name, cursor_id
+
+    def running(self) -> list[Processor]:
+        """Every temporary processor that is still there."""
+        return [temporary.processor for temporary in self._running.values()]
 
     def get(self, name: str) -> TemporaryProcessor | None:
         """The temporary processor of that name, if it still is there."""

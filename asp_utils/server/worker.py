@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import struct
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import bson
@@ -23,9 +25,10 @@ from bson.raw_bson import RawBSONDocument
 from asp_utils.clients.mongod import die_with_parent
 from asp_utils.clients.op_msg import DOCUMENTS
 from asp_utils.server.outcome import Crashed, Failed, Outcome, Stopped
+from asp_utils.server.processors import now
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from datetime import datetime
 
 _PIPE_BYTES: Final = 1024 * 1024
 _MAX_EVENT_BYTES: Final = 64 * 1024 * 1024
@@ -34,6 +37,9 @@ _EXIT_S: Final = 5.0
 _MAX_LOG_BYTES: Final = 5_000_000
 _SIZE: Final = struct.Struct("<i")
 _FIRST: Final = asyncio.FIRST_COMPLETED
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+_ANSWERS: Final = {"stats": "stats", "explain": "explanation"}
+"""Events that answer a command, and the field that holds the answer."""
 
 Handlers = Mapping[str, Callable[[RawBSONDocument], Awaitable[None]]]
 """What to do with an event, by its name, while the worker waits."""
@@ -47,6 +53,8 @@ class Worker:
     handlers: Handlers
     last_stats: dict[str, Any] = field(default_factory=dict)
     """The counters when they were last heard of."""
+    heard_at: datetime | None = None
+    """When it last answered with counters."""
     started: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the source is connected and documents may come."""
     ended: asyncio.Task[Outcome] = field(init=False)
@@ -85,6 +93,15 @@ class Worker:
         """The worker's process id."""
         return self.process.pid
 
+    @property
+    def memory_bytes(self) -> int:
+        """What the process holds in memory; 0 when it has ended."""
+        try:
+            _, resident_pages, *_ = Path(f"/proc/{self.pid}/statm").read_text().split()
+        except (OSError, ValueError):
+            return 0
+        return int(resident_pages) * _PAGE_BYTES
+
     def post(self, document: Mapping[str, Any]) -> None:
         """Send a command; one that has ended hears nothing, which `ended` tells."""
         assert self.process.stdin is not None  # noqa: S101 - it was opened as a pipe
@@ -99,15 +116,11 @@ class Worker:
 
     async def stats(self, timeout_s: float, *, verbose: bool = False) -> dict[str, Any] | None:
         """The worker's counters now; None when it does not answer in time."""
-        number = next(self._ids)
-        answer = asyncio.get_running_loop().create_future()
-        self._asked[number] = answer
-        try:
-            self.post({"cmd": "stats", "id": number, "verbose": verbose})
-            await asyncio.wait({answer, self.ended}, timeout=timeout_s, return_when=_FIRST)
-        finally:
-            del self._asked[number]
-        return answer.result() if answer.done() else None
+        return await self._ask("stats", timeout_s, verbose=verbose)
+
+    async def explain(self, timeout_s: float) -> dict[str, Any] | None:
+        """What holds the processor's output now; None when it does not answer in time."""
+        return await self._ask("explain", timeout_s)
 
     async def stop(self, timeout_s: float) -> Outcome:
         """Ask for a last checkpoint and wait for the end; kill what does not end in time."""
@@ -121,6 +134,18 @@ class Worker:
             with suppress(ProcessLookupError):
                 self.process.kill()
         return await self.ended
+
+    async def _ask(self, command: str, timeout_s: float, **fields: Any) -> dict[str, Any] | None:
+        """Send a command and wait for the event that answers it."""
+        number = next(self._ids)
+        answer = asyncio.get_running_loop().create_future()
+        self._asked[number] = answer
+        try:
+            self.post({"cmd": command, "id": number, **fields})
+            await asyncio.wait({answer, self.ended}, timeout=timeout_s, return_when=_FIRST)
+        finally:
+            del self._asked[number]
+        return answer.result() if answer.done() else None
 
     async def _read_to_end(self) -> Outcome:
         ending: Outcome | None = None
@@ -138,8 +163,8 @@ class Worker:
         kind = event["event"]
         if kind == "started":
             self.started.set()
-        elif kind == "stats":
-            self._answer_stats(event["id"], _plain(event["stats"]))
+        elif kind in _ANSWERS:
+            self._answer(event["id"], kind, _plain(event[_ANSWERS[kind]]))
         elif kind == "stopped":
             self.last_stats = _plain(event["stats"])
             return Stopped(self.last_stats)
@@ -152,11 +177,12 @@ class Worker:
             await self.handlers[kind](event)
         return None
 
-    def _answer_stats(self, number: int, stats: dict[str, Any]) -> None:
-        self.last_stats = stats
+    def _answer(self, number: int, kind: str, content: dict[str, Any]) -> None:
+        if kind == "stats":
+            self.last_stats, self.heard_at = content, now()
         answer = self._asked.get(number)
         if answer is not None and not answer.done():
-            answer.set_result(stats)
+            answer.set_result(content)
 
     async def _next_event(self) -> RawBSONDocument | None:
         """The next event; None when the worker has closed its end, in the middle of one too."""

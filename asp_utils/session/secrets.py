@@ -35,7 +35,7 @@ __all__ = [
 SECRET_KEY_ENDINGS: Final = (
     "password", "passwd", "passphrase", "secret", "token", "apikey", "accesskey", "secretkey",
     "privatekey", "sslkey", "keypem", "authorization", "credential", "credentials",
-    "connectionstring", "jaasconfig", "userinfo",
+    "connectionstring", "jaasconfig", "userinfo", "cookie", "subscriptionkey", "functionskey",
 )  # fmt: skip
 """What a key ends with that holds a secret, written small and without punctuation."""
 

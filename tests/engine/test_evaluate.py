@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asp_utils.engine.evaluate import Run, documents_bytes
+from asp_utils.engine.evaluate import Run
+from asp_utils.engine.sizes import documents_bytes
 from asp_utils.errors import UnexpectedReply
 
 if TYPE_CHECKING:

@@ -56,7 +56,9 @@ def test_from_sample_to_drop(project: Any, cluster_behind: MongoClient[Any]) -> 
     }
     name = {"name": "counts"}
     made = do(project, "sp_create_stream_processor", **name, pipeline=[source, window, MERGE])
+    told = made.pop("warnings")
     assert made == {"name": "counts", "state": "CREATED", "previous_state": None, "changed": True}
+    assert {warning["path"] for warning in told} >= {"$.pipeline[0].$source.initialSync"}
     started = do(project, "sp_start_stream_processor", **name)
     assert (started["state"], started["previous_state"]) == ("STARTED", "CREATED")
 

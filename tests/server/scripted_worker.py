@@ -16,7 +16,8 @@ The script is in the pipeline: `[{"$source": {"script": [step, ...]}}, ...]`. St
     {"deaf": 1}          ignore commands from here on
     {"wait": 1}          go on answering commands until stopped
 
-A worker that is asked for a sample gives `onSample` documents at once (default 2).
+A worker that is asked for a sample gives `onSample` documents at once (default 2). `stats` in the
+source are further counters, and `explanation` is what it answers when it is asked to explain.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ class ScriptedWorker:
             "outputMessageSize": bson.Int64(self.count * 2048),
             "stateSize": bson.Int64(4096),
             "operatorStats": [{"name": "Op", "maxMemoryUsage": 1024, "inputMessageCount": 1024}],
+            **self.source.get("stats", {}),
         }
 
     def listen(self) -> None:
@@ -73,6 +75,9 @@ class ScriptedWorker:
                 continue
             if command["cmd"] == "stats":
                 self.send(event="stats", id=command["id"], stats=self.stats())
+            elif command["cmd"] == "explain":
+                explanation = self.source.get("explanation", {})
+                self.send(event="explain", id=command["id"], explanation=explanation)
             elif command["cmd"] == "sample":
                 documents = self.documents(self.source.get("onSample", 2))
                 self.send(event="sample", id=command["id"], docs=documents)
@@ -93,7 +98,7 @@ class ScriptedWorker:
         assert self.spec is not None
         told = {key: self.spec[key] for key in ("mode", "resumeFromCheckpoint", "stateDb")}
         told |= {"pid": os.getpid(), "startAt": str(self.spec.get("startAtOperationTime", ""))}
-        told["connections"] = sorted(self.spec["connections"])
+        told["connections"] = self.spec["connections"]
         with Path(path).open("a") as file:
             file.write(json.dumps(told) + "\n")
 

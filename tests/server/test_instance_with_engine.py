@@ -6,13 +6,14 @@ import os
 import select
 import signal
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pymongo import MongoClient
-from pymongo.errors import OperationFailure
+from pymongo.errors import AutoReconnect, OperationFailure
 
 from asp_utils.server import lifecycle
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from pymongo.collection import Collection
     from pymongo.database import Database
 
     from asp_utils.server.lifecycle import InstanceState
@@ -90,6 +92,14 @@ def worker_pids(folder: Path) -> list[int]:
     pid = state.supervisor_pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [int(child) for child in children if int(child) != state.pids["mongod"]]
+
+
+def inserted(collection: Collection[dict[str, Any]], document: dict[str, Any]) -> bool:
+    """Insert into a server that may be down; a driver itself tries only twice."""
+    with suppress(AutoReconnect):
+        collection.replace_one({"_id": document["_id"]}, document, upsert=True)
+        return True
+    return False
 
 
 def replaced(folder: Path, worker: int) -> bool:
@@ -170,6 +180,6 @@ def test_a_killed_mongod_costs_nothing(
     state = lifecycle.status(folder)
     assert state is not None
     os.kill(state.pids["mongod"], signal.SIGKILL)
-    shop["orders"].insert_one({"_id": 1000})
+    until(partial(inserted, shop["orders"], {"_id": 1000}))
     until(lambda: shop["copies"].count_documents({}) == 1001)
     assert admin.command("getStreamProcessor", "p")["state"] == "STARTED"

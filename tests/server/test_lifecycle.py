@@ -153,15 +153,15 @@ def test_an_unreachable_mongod_is_named(monkeypatch: pytest.MonkeyPatch, tmp_pat
         lifecycle.start(tmp_path, daemon=SCRIPTED)
 
 
-def test_connections_are_added_at_start(
+def test_connections_are_added_to_a_running_instance(
     start_scripted: Start, connect: Connect, tmp_path: Path
 ) -> None:
     state = start_scripted(tmp_path)
     orders = {"name": "orders", "type": "Cluster", "uri": "mongodb://127.0.0.1:9/"}
-    lifecycle.start(tmp_path, connections=[orders], daemon=SCRIPTED)
+    assert "warnings" not in lifecycle.add_connections(state, [orders])
     with connect(state) as admin:
         found = admin.command("listStreamConnections", 1, filter={"name": "orders"})
     assert found["connections"] == [{"name": "orders", "type": "atlas", "cluster": "orders"}]
     with pytest.raises(ConfigInvalid) as caught:
-        lifecycle.start(tmp_path, connections=[{"name": "x", "type": "y"}], daemon=SCRIPTED)
+        lifecycle.add_connections(state, [{"name": "x", "type": "y"}])
     assert caught.value.faults[0].path == "$.connections[0].type"

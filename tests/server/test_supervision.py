@@ -15,6 +15,7 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
 from asp_utils.clients.owned_process import OwnedProcess
+from asp_utils.model.error_codes import code_name
 from asp_utils.server import lifecycle
 from asp_utils.server.limits import Limits, Patience
 
@@ -138,6 +139,42 @@ def test_a_failure_that_cannot_be_retried_is_final(admin: Admin) -> None:
     reply = admin.command("getStreamProcessor", "p")
     assert (reply["errorMsg"], reply["errorCode"]) == ("out of memory", 418)
     assert (reply["errorRetryable"], reply["stats"]["status"]) == (False, "error")
+
+
+@pytest.mark.parametrize("code", [418, 420])
+def test_what_no_retry_can_help_fails_at_once(admin: Admin, tmp_path: Path, code: int) -> None:
+    path = tmp_path / "notes"
+    failure = {"code": code, "codeName": "X", "message": "m", "retryable": True}
+    create(admin, {"note": str(path)}, {"started": 1}, {"fail": failure})
+    start(admin)
+    until(lambda: seen(admin)["state"] == "FAILED")
+    assert len(notes(path)) == 1
+    assert admin.command("getStreamProcessor", "p")["errorRetryable"] is False
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        (419, "StreamProcessorKafkaConnectionError"),
+        (422, "StreamProcessorAtlasUnauthorizedError"),
+        (436, "StreamProcessorHTTPSConnectionError"),
+        (440, "StreamProcessorExternalFunctionConnectionError"),
+        (443, "StreamProcessorS3ConnectionError"),
+        (451, "StreamProcessorS3TokenExpired"),
+        (460, "StreamProcessorKinesisConnectionError"),
+    ],
+)
+def test_every_connection_failure_is_retried_and_keeps_its_name(
+    admin: Admin, tmp_path: Path, code: int, name: str
+) -> None:
+    path = tmp_path / "notes"
+    failure = {"code": code, "codeName": code_name(code), "message": "m", "retryable": True}
+    create(admin, {"note": str(path)}, {"fail": failure})
+    with pytest.raises(OperationFailure) as caught:
+        start(admin)
+    assert caught.value.details is not None
+    assert (caught.value.code, caught.value.details["codeName"]) == (code, name)
+    assert len(notes(path)) == 3
 
 
 def test_a_failure_at_once_is_the_answer_to_start(admin: Admin) -> None:

@@ -59,6 +59,14 @@ class Sink(ABC):
         """
         return []
 
+    def finish(self) -> list[Rejected]:
+        """Hand over everything: nothing comes any more, and no checkpoint keeps what is held.
+
+        Raises:
+            ProcessorFailed: As `write`.
+        """
+        return []
+
     def snapshot(self) -> Iterable[Document]:
         """What it still holds, for the checkpoint; BSON documents."""
         return ()

@@ -1,238 +1,255 @@
-"""`$source` from a cluster: the change stream of a collection, a database or the whole cluster.
+"""`$source` from a cluster: the change stream of collections, a database or the whole cluster.
 
-A thread of its own reads the change stream (pymongo resumes it after failovers), so that decoding
-overlaps with evaluation and a batch never waits for the server once it holds an event.
+The position is the resume token behind the last event taken; with an initial sync it holds the
+sync's progress beside the token. Decoding overlaps with evaluation, as threads read ahead.
 
-Source: Atlas page "$source", section "MongoDB change stream"; asp-reference.md 2.4.
+Source: Atlas page "$source", sections on change streams; asp-reference.md 2.4.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
-from bson import Timestamp
-from pydantic import Field
-from pymongo.errors import OperationFailure, PyMongoError
+import pymongo
+from bson import Int64
+from pymongo.errors import PyMongoError
 
-from asp_utils.engine.batch import Batch, Source
+from asp_utils.engine.batch import Batch, Source, Unreadable
+from asp_utils.engine.evaluate import Run
 from asp_utils.engine.failures import ProcessorFailed
+from asp_utils.engine.sources.change_events import (
+    copied_event,
+    event_metadata,
+    event_ms,
+    lacks_document,
+    namespace,
+    token_time,
+)
+from asp_utils.engine.sources.change_options import ChangeStreamOptions, probes
+from asp_utils.engine.sources.change_tail import Tail
+from asp_utils.engine.sources.change_watch import (
+    configured_start,
+    raw_client,
+    told_start,
+    watch,
+)
+from asp_utils.engine.sources.initial_sync import CollectionCopy, begin_sync
+from asp_utils.engine.sources.sync_progress import Progress
+from asp_utils.model.error_codes import CODES
 from asp_utils.pipeline.catalogue import StageSpec
-from asp_utils.pipeline.grammar import Name, Options, TimeField
-from asp_utils.units import ms_of
 
 if TYPE_CHECKING:
-    from pymongo.synchronous.change_stream import ChangeStream
-    from pymongo.synchronous.collection import Collection
-    from pymongo.synchronous.database import Database
-    from pymongo.synchronous.mongo_client import MongoClient
+    from collections.abc import Iterable
+
+    from bson import Timestamp
 
     from asp_utils.engine.context import Surroundings
 
     Document = dict[str, Any]
 
-_QUEUE_EVENTS: Final = 20_000
-_MAX_AWAIT_MS: Final = 250
-"""How long one call waits on the server at most, so that a stop is soon obeyed."""
-_Event = tuple[Mapping[str, Any] | None, Any]
-"""An event (None: only time has passed) and the resume token behind it."""
-_HISTORY_LOST: Final = 286
-_CANNOT_RESUME: Final = 425
-
-
-class ChangeStreamConfig(Options):
-    """`config` of a change-stream source."""
-
-    start_after: dict[str, Any] | None = None
-    start_at_operation_time: Any = None
-    full_document: Literal["default", "updateLookup", "required", "whenAvailable"] = "default"
-    full_document_only: bool = False
-    full_document_before_change: Literal["off", "required", "whenAvailable"] = "off"
-    pipeline: list[dict[str, Any]] = Field(default_factory=list)
-    max_await_time_ms: Annotated[int, Field(gt=0, alias="maxAwaitTimeMS")] = 1000
-
-
-class ChangeStreamOptions(Options):
-    """Both `db` and `coll`: collections; `db` only: a database; neither: the cluster."""
-
-    connection_name: Name
-    db: Name | None = None
-    coll: Name | Annotated[list[Name], Field(min_length=1)] | None = None
-    time_field: TimeField | None = None
-    read_preference: Literal[
-        "primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest"
-    ] = "primary"
-    read_preference_tags: list[dict[str, str]] | None = None
-    config: ChangeStreamConfig = ChangeStreamConfig()
+COPYING: Final = "collectionCopy"
+"""`stream.source.initialSync.phase` of a copied document."""
+_MAX_TARGETS: Final = 100
+_STATS_TIMEOUT_S: Final = 2.0
+_OPERATOR: Final = "ChangeStreamConsumerOperator"
 
 
 class ChangeStreamSource(Source):
-    """Change events in order; the position is the resume token behind them."""
+    """Change events in order, behind the existing documents where an initial sync is asked for."""
 
-    operator_name = "ChangeStreamConsumerOperator"
+    operator_name = _OPERATOR
     source_type = "atlas"
 
     def __init__(
         self, options: ChangeStreamOptions, surroundings: Surroundings, position: Document | None
     ) -> None:
-        self._only_document = options.config.full_document_only
-        self._stream = _opened(options, surroundings, position)
-        self._events: queue.Queue[_Event] = queue.Queue(_QUEUE_EVENTS)
-        self._error: PyMongoError | None = None
-        self._closing = threading.Event()
-        # The position before the first event: a crash before the first checkpoint loses nothing.
-        self.position: Any = dict(self._stream.resume_token or {}) or position
-        self._reader = threading.Thread(target=self._pump, name="change-stream", daemon=True)
-        self._reader.start()
+        self._options = options
+        self._evaluator = surroundings.evaluator
+        self._client = raw_client(options, surroundings)
+        self._targets: dict[tuple[str, str], list[int]] = {}
+        self._sync: Progress | None = None
+        self._sync_position: Document | None = None
+        self._copy: CollectionCopy | None = None
+        self._tail: Tail | None = None
+        self._token: Document | None = None
+        self._begin(told_start(surroundings.start_options), position)
+        self.position: Any = self._current_position()
 
     def read(self, max_documents: int, max_wait_ms: int) -> Batch | None:
-        """The events that have come; waits for the first one only."""
-        events: list[Document] = []
-        try:
-            event, token = self._events.get(timeout=max_wait_ms / 1000)
-            while True:
-                self.position = token
-                if event is not None:
-                    events.append(dict(event))
-                if len(events) >= max_documents:
-                    break
-                event, token = self._events.get_nowait()
-        except queue.Empty:
-            if self._error is not None and not events:
-                raise _failure(self._error) from self._error
-        return self._batch(events) if events else None
+        """The events that have come; waits for the first one only.
+
+        Raises:
+            ProcessorFailed: The cluster cannot be read any further.
+        """
+        if self._copy is not None and self._sync is not None:
+            if not self._sync.finished:
+                return self._copied(self._copy, self._sync, max_documents, max_wait_ms / 1000)
+            self._copy.close()
+            self._copy = None
+            self._open_tail(self._start_of_sync(self._sync))
+        return self._tailed(max_documents, max_wait_ms / 1000)
+
+    def stats(self) -> Document:
+        """`changeStreamState`, and `changeStreamTimeDifferenceSecs` where the cluster answers.
+
+        `operator` holds the fields of the source's `operatorStats` item: `targetStats` since the
+        start, one per collection, and the summed `initialSync`.
+        """
+        found: Document = {"operator": self._operator_stats()}
+        token = self._token
+        if not token:
+            return found
+        found["changeStreamState"] = token
+        reached, newest = token_time(token), self._newest()
+        if reached is not None and newest is not None:
+            found["changeStreamTimeDifferenceSecs"] = max(0, newest.time - reached.time)
+        return found
+
+    def _operator_stats(self) -> Document:
+        targets: dict[tuple[str, str], Document] = {
+            (db, coll): {"db": db, "coll": coll, **_counts(count, size)}
+            for (db, coll), (count, size) in list(self._targets.items())
+        }
+        if self._sync is None:
+            return {"targetStats": list(targets.values())}
+        for item in self._sync.targets:
+            none_yet = {"db": item.db, "coll": item.coll, **_counts(0, 0)}
+            target = targets.setdefault((item.db, item.coll), none_yet)
+            target["initialSync"] = item.stats()
+        return {"targetStats": list(targets.values()), "initialSync": self._sync.stats()}
 
     def close(self) -> None:
-        """Close the change stream and end its thread."""
-        self._closing.set()
-        while self._reader.is_alive():
-            # The reader may wait for room in the queue.
-            while not self._events.empty():
-                self._events.get_nowait()
-            self._reader.join(0.05)
+        """Close the change stream and end all threads."""
+        for reader in (self._copy, self._tail):
+            if reader is not None:
+                reader.close()
 
-    def _batch(self, events: list[Document]) -> Batch:
+    def _begin(self, told: Document, position: Document | None) -> None:
+        """Open what comes first: start's own point in time, else the checkpoint, else options."""
+        options, position = self._options, None if told else position
+        synced = position.get("initialSync") if position else None
+        if synced is not None:
+            self._sync = Progress.from_position(synced)
+        elif position is None and not told and options.syncs and options.db is not None:
+            self._sync = begin_sync(self._client, options.db, options.colls, self._parallelism)
+        if self._sync is not None and not self._sync.finished:
+            self._copy = CollectionCopy(self._client, self._sync, self._parallelism)
+            return
+        token = position.get("token") if position and synced is not None else position
+        if self._sync is not None and not token:
+            self._open_tail(self._start_of_sync(self._sync))
+        else:
+            self._open_tail({"start_after": token} if token else told or configured_start(options))
+
+    @property
+    def _parallelism(self) -> int:
+        return self._options.initial_sync.parallelism if self._options.initial_sync else 1
+
+    def _start_of_sync(self, sync: Progress) -> Document:
+        return {"start_at_operation_time": sync.tail_from}
+
+    def _open_tail(self, start: Document) -> None:
+        self._tail = Tail(partial(watch, self._client, self._options), start)
+        # The position before the first event: a crash before the first checkpoint loses nothing.
+        self._token = self._tail.token or start.get("start_after")
+        self._sync_position = self._sync.to_position() if self._sync else None
+
+    def _current_position(self) -> Any:
+        if self._tail is None and self._sync is not None:
+            return {"initialSync": self._sync.to_position(), "token": None}
+        if self._sync_position is not None:
+            return {"initialSync": self._sync_position, "token": self._token}
+        return self._token
+
+    def _copied(
+        self, copy: CollectionCopy, sync: Progress, max_documents: int, timeout_s: float
+    ) -> Batch | None:
+        """Existing documents as insert events, filtered as the change stream's would be."""
+        events: list[tuple[Document, str]] = []
+        for item in copy.take(max_documents, timeout_s):
+            if item.document is None:
+                sync.done(item.target, item.part)
+                continue
+            sync.took(item.target, item.part, item.document["_id"])
+            target = sync.targets[item.target]
+            self._count(target.db, target.coll, item.size_bytes)
+            moment = (sync.started_at, sync.wall_time)
+            event = copied_event(item.document, target.db, target.coll, *moment)
+            events.append((event, item.fault))
+        self.position = self._current_position()
+        if not events:
+            return None
+        phase = {"initialSync": {"phase": COPYING}}
+        return self._batch(self._pushed_down(events), phase)
+
+    def _pushed_down(self, events: list[tuple[Document, str]]) -> list[tuple[Document, str]]:
+        """The events behind `config.pipeline`, which a cluster runs on its own events only."""
+        stages = tuple(self._options.config.pipeline)
+        if not stages:
+            return events
+        whole = [event for event, fault in events if not fault]
+        outcome = self._evaluator.evaluate(Run(stages, (_OPERATOR,) * len(stages)), whole)
+        if outcome.failures:
+            message = f"config.pipeline failed: {outcome.failures[0].reason}"
+            raise ProcessorFailed(CODES["StreamProcessorInvalidOptions"], message, retryable=False)
+        faulty = [item for item in events if item[1]]
+        return [*((event, "") for event in outcome.documents), *faulty]
+
+    def _tailed(self, max_documents: int, timeout_s: float) -> Batch | None:
+        assert self._tail is not None  # noqa: S101 - opened when there is nothing to copy
+        events: list[tuple[Document, str]] = []
+        for change in self._tail.take(max_documents, timeout_s):
+            self._token = change.token
+            if change.event is not None:
+                events.append((change.event, change.fault))
+                self._count(*namespace(change.event), change.size_bytes)
+        self.position = self._current_position()
+        return self._batch(events, {}) if events else None
+
+    def _batch(self, events: Iterable[tuple[Document, str]], more: Document) -> Batch:
+        """A batch of events, or of their documents; `more` is metadata that all of them have."""
+        config = self._options.config
         documents: list[Document] = []
         kept: list[Document] = []
-        for event in events:
-            document = event.get("fullDocument") if self._only_document else event
-            if document is not None:
+        unreadable: list[Unreadable] = []
+        for event, fault in events:
+            document = event.get("fullDocument") if config.full_document_only else event
+            if document is None:
+                fault = fault or lacks_document(event, config.full_document)
+            if fault:
+                unreadable.append(Unreadable(event, fault, event_metadata(event) | more))
+            elif document is not None:
                 documents.append(document)
                 kept.append(event)
-        times_ms = [_event_ms(event) for event in kept]
-        return Batch(documents, times_ms, self.position, lambda index: _metadata(kept[index]))
+        times_ms = [event_ms(event) for event in kept]
+        return Batch(
+            documents,
+            times_ms,
+            self.position,
+            lambda index: event_metadata(kept[index]) | more,
+            unreadable=unreadable,
+        )
 
-    def _pump(self) -> None:
+    def _count(self, db: str, coll: str, size_bytes: int) -> None:
+        key = (db, coll)
+        if coll and (key in self._targets or len(self._targets) < _MAX_TARGETS):
+            counts = self._targets.setdefault(key, [0, 0])
+            counts[0] += 1
+            counts[1] += size_bytes
+
+    def _newest(self) -> Timestamp | None:
+        """The cluster's newest operation; None when it does not answer in time."""
         try:
-            with self._stream as stream:
-                while not self._closing.is_set():
-                    event = stream.try_next()
-                    token = dict(stream.resume_token or {})
-                    # A silent stream's token moves on too: a checkpoint of it survives the oplog.
-                    if event is not None or self._events.empty():
-                        self._put((event, token))
-        except PyMongoError as error:
-            self._error = error
-
-    def _put(self, item: _Event) -> None:
-        while not self._closing.is_set():
-            try:
-                self._events.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return
+            with pymongo.timeout(_STATS_TIMEOUT_S):
+                found: Timestamp | None = self._client.admin.command("ping").get("operationTime")
+        except PyMongoError:
+            return None
+        return found
 
 
-def open_change_stream(
-    options: ChangeStreamOptions, surroundings: Surroundings, position: Document | None
-) -> ChangeStreamSource:
-    """The source, resumed at `position` or at the start that the options name.
-
-    Raises:
-        ProcessorFailed: The cluster cannot be reached, or its oplog no longer holds the position.
-    """
-    try:
-        return ChangeStreamSource(options, surroundings, position)
-    except PyMongoError as error:
-        raise _failure(error) from error
-
-
-def _opened(
-    options: ChangeStreamOptions, surroundings: Surroundings, position: Document | None
-) -> ChangeStream[Document]:
-    config = options.config
-    target: Any = _target(options, surroundings)
-    stages = list(config.pipeline)
-    if isinstance(options.coll, list):
-        stages.insert(0, {"$match": {"ns.coll": {"$in": options.coll}}})
-    arguments: dict[str, Any] = {"max_await_time_ms": min(config.max_await_time_ms, _MAX_AWAIT_MS)}
-    if config.full_document != "default":
-        arguments["full_document"] = config.full_document
-    if config.full_document_before_change != "off":
-        arguments["full_document_before_change"] = config.full_document_before_change
-    arguments |= _start(config, surroundings.start_options, position)
-    stream: ChangeStream[Document] = target.watch(stages, **arguments)
-    return stream
-
-
-def _target(
-    options: ChangeStreamOptions, surroundings: Surroundings
-) -> MongoClient[Document] | Database[Document] | Collection[Document]:
-    preference: Document = {"readPreference": options.read_preference}
-    if options.read_preference_tags:
-        preference["readPreferenceTags"] = [
-            ",".join(f"{key}:{value}" for key, value in tags.items())
-            for tags in options.read_preference_tags
-        ]
-    client = surroundings.cluster(options.connection_name, **preference)
-    if options.db is None:
-        return client
-    database = client[options.db]
-    return database[options.coll] if isinstance(options.coll, str) else database
-
-
-def _start(
-    config: ChangeStreamConfig, start_options: Mapping[str, Any], position: Document | None
-) -> Document:
-    """Where to begin: what start was told, else the checkpoint, else the source's own words."""
-    moment = start_options.get("startAtOperationTime")
-    if moment is None and position is not None:
-        return {"resume_after": position}
-    after = start_options.get("startAfter", config.start_after)
-    if moment is None and after is not None:
-        return {"start_after": after}
-    moment = moment if moment is not None else config.start_at_operation_time
-    if moment is None:
-        return {}
-    if not isinstance(moment, Timestamp):
-        moment = Timestamp(ms_of(moment) // 1000, 0)
-    return {"start_at_operation_time": moment}
-
-
-def _event_ms(event: Document) -> int:
-    """The event's own time: `wallTime`, or the cluster time where an old server gives none."""
-    moment = event.get("wallTime")
-    if moment is not None:
-        return ms_of(moment)
-    cluster_time: Timestamp = event["clusterTime"]
-    return cluster_time.time * 1000
-
-
-def _metadata(event: Document) -> Document:
-    found: Document = {name: event[name] for name in ("operationType", "ns") if name in event}
-    if "documentKey" in event:
-        found["documentKey"] = {"_id": event["documentKey"].get("_id")}
-    return found
-
-
-def _failure(error: PyMongoError) -> ProcessorFailed:
-    if isinstance(error, OperationFailure) and error.code == _HISTORY_LOST:
-        hint = "start with resumeFromCheckpoint: false"
-        message = f"the oplog no longer holds the checkpoint: {error.details}; {hint}"
-        return ProcessorFailed(_CANNOT_RESUME, message, retryable=False)
-    return ProcessorFailed(421, f"the change stream failed: {error}", retryable=True)
+def _counts(count: int, size_bytes: int) -> Document:
+    return {"inputMessageCount": Int64(count), "inputMessageSize": size_bytes}
 
 
 SPEC = StageSpec(
@@ -241,5 +258,14 @@ SPEC = StageSpec(
     ChangeStreamOptions,
     connection_type="atlas",
     marks=frozenset({"db", "coll"}),
-    build=open_change_stream,
+    build=ChangeStreamSource,
+    probes=probes,
+    partial={
+        "initialSync": "the cluster scope (no db) is refused, as collections of one database can "
+        "be copied; config.pipeline filters the copied documents too; "
+        f"stream.source.initialSync.phase is {COPYING!r} (Atlas' word for it is not public)",
+        "config.fullDocumentOnly": "events without a document by their nature (delete, drop ...) "
+        "do not pass; an update whose document the collection did not keep (whenAvailable) goes "
+        "to the dead letters",
+    },
 )

@@ -1,7 +1,9 @@
 """`$source: {documents: [...]}`: a fixed list of documents, emitted once.
 
-Source: Atlas page "$source", section "Document array" (asp-reference.md 2.6). A running processor
-idles when they are through; `process` ends.
+Their time is that of their ingestion. A running processor idles when they are through; `process`
+ends.
+
+Source: Atlas page "$source", section "Document array"; asp-reference.md 2.6, 5 (no. 8).
 """
 
 from __future__ import annotations
@@ -10,14 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from asp_utils.engine.batch import Batch, Source
 from asp_utils.engine.evaluate import Run
-from asp_utils.errors import Fault, PipelineInvalid, UnexpectedReply
-from asp_utils.pipeline.catalogue import StageSpec
+from asp_utils.engine.failures import ProcessorFailed
+from asp_utils.errors import UnexpectedReply
+from asp_utils.model.error_codes import CODES
+from asp_utils.pipeline.catalogue import Probe, StageSpec
 from asp_utils.pipeline.grammar import Options, TimeField
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping
 
     from asp_utils.engine.context import Surroundings
+
+    Document = dict[str, Any]
 
 
 class DocumentsOptions(Options):
@@ -28,23 +34,28 @@ class DocumentsOptions(Options):
 
 
 class DocumentsSource(Source):
-    """Gives the documents in order; the position is the count of those given."""
+    """Gives the documents in order; the position is the count of those given.
+
+    Raises:
+        ProcessorFailed: The expression gives no array of documents.
+    """
 
     operator_name = "GeneratedDataSourceOperator"
     source_type = "generated"
 
     def __init__(
-        self, documents: Sequence[dict[str, Any]], surroundings: Surroundings, position: int
+        self, options: DocumentsOptions, surroundings: Surroundings, position: int | None
     ) -> None:
-        self._documents = documents
+        given = options.documents
+        self._documents = given if isinstance(given, list) else _evaluated(given, surroundings)
         self._clock = surroundings.clock
         self._stopping = surroundings.stopping
-        self.position = position
+        self.position: int = position or 0
 
     @property
     def drained(self) -> bool:
         """Whether all documents were given."""
-        return bool(self.position >= len(self._documents))
+        return self.position >= len(self._documents)
 
     def read(self, max_documents: int, max_wait_ms: int) -> Batch | None:
         """The next documents, stamped with the time of reading."""
@@ -60,31 +71,32 @@ class DocumentsSource(Source):
         """Nothing to release."""
 
 
-def open_documents(
-    options: DocumentsOptions, surroundings: Surroundings, position: int | None
-) -> DocumentsSource:
-    """The source, behind `position` documents.
-
-    Raises:
-        PipelineInvalid: The expression gives no array of documents.
-    """
-    documents = options.documents
-    if isinstance(documents, dict):
-        documents = _evaluated(documents, surroundings)
-    return DocumentsSource(documents, surroundings, position or 0)
-
-
-def _evaluated(expression: dict[str, Any], surroundings: Surroundings) -> list[dict[str, Any]]:
-    stages = (
-        {"$project": {"d": expression}},
-        {"$unwind": "$d"},
-        {"$replaceRoot": {"newRoot": "$d"}},
-    )
+def _evaluated(expression: Document, surroundings: Surroundings) -> list[Document]:
+    """What the expression gives; mongod evaluates it, once for every start."""
+    evaluator, names = surroundings.evaluator, ("GeneratedDataSourceOperator",)
     try:
-        return surroundings.evaluator.evaluate_whole(Run(stages, ("documents",) * 3), [{}])
+        kind = Run(({"$project": {"_id": 0, "type": {"$type": expression}}},), names)
+        found = evaluator.evaluate_whole(kind, [{}])[0]["type"]
+        if found != "array":
+            raise _not_documents(f"it gives a value of type {found}")
+        stages = (
+            {"$project": {"d": expression}},
+            {"$unwind": "$d"},
+            {"$replaceRoot": {"newRoot": "$d"}},
+        )
+        return evaluator.evaluate_whole(Run(stages, names * len(stages)), [{}])
     except UnexpectedReply as error:
-        fault = Fault("[0].$source.documents", f"no array of documents: {error.message}")
-        raise PipelineInvalid("pipeline", [fault]) from error
+        raise _not_documents(error.message) from error
+
+
+def _not_documents(reason: str) -> ProcessorFailed:
+    message = f"$source.documents: the expression gives no array of objects: {reason}"
+    return ProcessorFailed(CODES["StreamProcessorInvalidOptions"], message, retryable=False)
+
+
+def _probes(options: Mapping[str, Any]) -> Iterator[Probe]:
+    if isinstance(options["documents"], dict):
+        yield Probe(".documents", {"$project": {"d": options["documents"]}})
 
 
 SPEC = StageSpec(
@@ -92,5 +104,6 @@ SPEC = StageSpec(
     "source",
     DocumentsOptions,
     marks=frozenset({"documents"}),
-    build=open_documents,
+    build=DocumentsSource,
+    probes=_probes,
 )

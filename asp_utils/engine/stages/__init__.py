@@ -43,6 +43,18 @@ class Stage(ABC):
             ProcessorFailed: The processor as a whole cannot go on.
         """
 
+    @property
+    def batch_documents(self) -> int | None:
+        """The most documents that it wants in one batch; None: it takes any number."""
+        return None
+
+    def portion(self, documents: Sequence[Document]) -> int:
+        """How many of these documents go on together, one at least.
+
+        What comes behind the stage is done with them before it is given the others.
+        """
+        return len(documents)
+
     def stats(self) -> Document:
         """Fields of its own for its `operatorStats` item."""
         return {}

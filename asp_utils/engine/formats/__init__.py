@@ -1,0 +1,1 @@
+"""How documents, keys and records are written as bytes and read again."""

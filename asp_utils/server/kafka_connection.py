@@ -1,0 +1,193 @@
+"""What a Kafka connection says, and which of its fields go together.
+
+Source: Atlas page "Kafka connections"; asp-reference.md 4.5.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from pydantic import Field
+
+from asp_utils.errors import Fault
+from asp_utils.pipeline.grammar import BAD_VALUE, INVALID_OPTIONS, MISSING_FIELD, Name, Options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+CONFIG_KEYS: Final = frozenset(
+    {
+        # of producers
+        "acks", "batch.size", "client.dns.lookup", "client.id", "compression.type",
+        "connections.max.idle.ms", "delivery.timeout.ms", "enable.idempotence", "linger.ms",
+        "max.in.flight.requests.per.connection", "message.max.bytes",
+        "queue.buffering.max.messages", "request.timeout.ms", "retries", "transactional.id",
+        # of consumers
+        "allow.auto.create.topics", "auto.offset.reset", "fetch.max.bytes", "fetch.min.bytes",
+        "group.id", "heartbeat.interval.ms", "isolation.level", "max.partition.fetch.bytes",
+        "max.poll.interval.ms", "session.timeout.ms",
+    }
+)  # fmt: skip
+"""What `config` may set; Atlas ignores anything else without a word."""
+
+_SERVER: Final = re.compile(r"[^\s,/:]+:\d{1,5}|\[[0-9A-Fa-f:]+\]:\d{1,5}")
+_PEM: Final = "-----BEGIN "
+_SSL_FIELDS: Final = ("ssl_certificate", "ssl_key", "ssl_key_password")
+_OAUTH_FIELDS: Final = (
+    "method", "token_endpoint_url", "client_id", "client_secret", "scope",
+    "sasl_oauthbearer_extensions",
+)  # fmt: skip
+_STYLES: Final = {
+    "PLAIN": ("username", "password"),
+    "SCRAM-256": ("username", "password"),
+    "SCRAM-512": ("username", "password"),
+    "OAUTHBEARER": ("token_endpoint_url", "client_id", "client_secret"),
+}
+"""SASL mechanism to the fields it needs."""
+
+
+class Access(Options):
+    """How Atlas reaches the other side; the local instance has one network, its machine's."""
+
+    type: Literal["PUBLIC", "VPC", "PRIVATE_LINK", "TRANSIT_GATEWAY"] = "PUBLIC"
+    connection_id: Name | None = None
+    name: Name | None = None
+    tgw_route_id: Name | None = None
+
+
+class Networking(Options):
+    """`networking` and `publicPrivateNetworking` of a connection."""
+
+    access: Access | None = None
+
+
+class AwsRole(Options):
+    """The role that Atlas assumes."""
+
+    role_arn: Name
+
+
+class Authentication(Options):
+    """Who we are: SASL by user and password or by OAuth, or a client certificate."""
+
+    mechanism: Literal["PLAIN", "SCRAM-256", "SCRAM-512", "OAUTHBEARER"] | None = None
+    username: Name | None = None
+    password: Name | None = None
+    method: Literal["OIDC"] | None = None
+    token_endpoint_url: Name | None = None
+    client_id: Name | None = None
+    client_secret: Name | None = None
+    scope: str | None = None
+    sasl_oauthbearer_extensions: str | None = None
+    ssl_certificate: Name | None = None
+    ssl_key: Name | None = None
+    ssl_key_password: Name | None = None
+    aws: AwsRole | None = None
+
+
+class Security(Options):
+    """How the connection is protected."""
+
+    protocol: Literal["PLAINTEXT", "SASL_PLAINTEXT", "SASL_SSL", "SSL"]
+    broker_public_certificate: Name | None = None
+
+
+class KafkaOptions(Options):
+    """A connection of type Kafka, without name and type."""
+
+    bootstrap_servers: Annotated[str, Field(min_length=1)]
+    """`host:port`, several with commas between them."""
+    authentication: Authentication | None = None
+    security: Security | None = None
+    networking: Networking | None = None
+    config: dict[str, str] | None = None
+
+
+def kafka_faults(options: KafkaOptions) -> Iterator[Fault]:
+    """What does not go together; no message holds a value, which may be a secret."""
+    servers = [server.strip() for server in options.bootstrap_servers.split(",")]
+    if not all(map(_SERVER.fullmatch, servers)):
+        hint = "for instance broker1:9092,broker2:9092"
+        yield Fault(".bootstrapServers", "a list host:port,… is needed", hint, BAD_VALUE)
+    given = options.authentication or Authentication()
+    protocol = options.security.protocol if options.security else None
+    yield from _protocol_faults(given, protocol)
+    yield from _field_faults(given)
+    yield from _certificate_faults(given, options.security, protocol)
+
+
+def kafka_warnings(definition: Mapping[str, Any]) -> Iterator[Fault]:
+    """What has no effect here, or none on Atlas either."""
+    for key in definition.get("config") or {}:
+        if key not in CONFIG_KEYS:
+            message = f"{key} is none of the settings that Atlas lets through: it is ignored"
+            hint = f"it knows {', '.join(sorted(CONFIG_KEYS))}"
+            yield Fault(f".config.{key}", message, hint)
+    protocol = (definition.get("security") or {}).get("protocol")
+    if protocol == "PLAINTEXT" and (definition.get("authentication") or {}).get("mechanism"):
+        message = "PLAINTEXT sends no credentials: the mechanism has no effect"
+        yield Fault(".security.protocol", message, "SASL_PLAINTEXT does")
+
+
+def _protocol_faults(given: Authentication, protocol: str | None) -> Iterator[Fault]:
+    """Faults of mechanism and protocol, which depend on each other."""
+    sasl = protocol is not None and protocol.startswith("SASL_")
+    if given.aws is not None:
+        message = "the local instance cannot sign in with an AWS IAM role"
+        hint = "reach the broker with SASL or a client certificate"
+        yield Fault(".authentication.aws", message, hint, INVALID_OPTIONS)
+    elif sasl and given.mechanism is None:
+        message = f"security.protocol {protocol} needs a mechanism"
+        hint = "PLAIN, SCRAM-256, SCRAM-512 or OAUTHBEARER"
+        yield Fault(".authentication.mechanism", message, hint, MISSING_FIELD)
+    if given.mechanism is not None and protocol is None:
+        message = f"mechanism {given.mechanism} needs a protocol"
+        hint = "SASL_SSL, or SASL_PLAINTEXT for a broker without TLS"
+        yield Fault(".security.protocol", message, hint, MISSING_FIELD)
+    elif given.mechanism is not None and protocol == "SSL":
+        message = f"mechanism {given.mechanism} does not go with security.protocol SSL"
+        hint = "SASL_SSL; SSL alone is for client certificates"
+        yield Fault(".security.protocol", message, hint, INVALID_OPTIONS)
+
+
+def _field_faults(given: Authentication) -> Iterator[Fault]:
+    """Fields that the mechanism needs, and fields that belong to another one."""
+    needed = _STYLES.get(given.mechanism or "", ())
+    for field in needed:
+        if getattr(given, field) is None:
+            message = f"mechanism {given.mechanism} needs {_camel(field)}"
+            yield Fault(f".authentication.{_camel(field)}", message, "", MISSING_FIELD)
+    allowed = (*needed, *(_OAUTH_FIELDS if given.mechanism == "OAUTHBEARER" else ()))
+    for field in ("username", "password", *_OAUTH_FIELDS):
+        if field not in allowed and getattr(given, field) is not None:
+            fitting = "OAUTHBEARER" if field in _OAUTH_FIELDS else "PLAIN, SCRAM-256, SCRAM-512"
+            message = f"{_camel(field)} goes with mechanism {fitting}"
+            yield Fault(f".authentication.{_camel(field)}", message, "", INVALID_OPTIONS)
+
+
+def _certificate_faults(
+    given: Authentication, security: Security | None, protocol: str | None
+) -> Iterator[Fault]:
+    """Faults of the client's certificate and of the brokers' one."""
+    present = [field for field in _SSL_FIELDS if getattr(given, field) is not None]
+    if present and protocol not in ("SSL", "SASL_SSL"):
+        message = f"{_camel(present[0])} needs security.protocol SSL"
+        yield Fault(".security.protocol", message, "", INVALID_OPTIONS)
+    if present:
+        for field in _SSL_FIELDS[:2]:
+            if field not in present:
+                message = f"{_camel(present[0])} needs {_camel(field)} too"
+                yield Fault(f".authentication.{_camel(field)}", message, "", MISSING_FIELD)
+    certificates = {f".authentication.{_camel(f)}": getattr(given, f) for f in _SSL_FIELDS[:2]}
+    if security is not None:
+        certificates[".security.brokerPublicCertificate"] = security.broker_public_certificate
+    for path, text in certificates.items():
+        if text is not None and _PEM not in text:
+            hint = "the file's whole text, -----BEGIN …"
+            yield Fault(path, "it is not in PEM format", hint, BAD_VALUE)
+
+
+def _camel(field: str) -> str:
+    """The field's name as clients write it."""
+    return Authentication.model_fields[field].alias or field

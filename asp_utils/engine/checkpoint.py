@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import bson
 
 from asp_utils.clients.op_msg import DOCUMENTS
+from asp_utils.engine.failures import ProcessorFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 HEADS: Final = "checkpoints"
 PARTS: Final = "checkpoint_parts"
+OUTBOX: Final = "outbox"
+"""What `engine.outbox` keeps."""
 _PART_BYTES: Final = 8 * 1024 * 1024
 _PARTS_AT_ONCE: Final = 4
 
@@ -108,12 +111,28 @@ class CheckpointStore:
             checkpoint: Its position and counters.
             heads: The collection of heads, by the client whose session it is.
             session: A transaction that it is part of; then say `switched` when it is committed.
+
+        Raises:
+            ProcessorFailed: Another worker of this processor has taken a checkpoint meanwhile.
         """
         fields = {"number": number, "position": checkpoint.position, "stats": checkpoint.stats}
-        owner = {"processorId": self.processor_id}
-        heads.update_one(owner, {"$set": fields}, upsert=True, session=session)
+        owner: Document = {"processorId": self.processor_id}
+        first = number == 1
+        before = owner if first else {**owner, "number": {"$in": [number - 1, number]}}
+        found = heads.update_one(before, {"$set": fields}, upsert=first, session=session)
+        if not first and not found.matched_count:
+            message = f"checkpoint {number - 1} is no longer in force: another worker has gone on"
+            raise ProcessorFailed(1, message, retryable=True)
         if session is None:
             self._number = number
+
+    def keep_stats(
+        self, stats: Document, heads: Collection[Document], session: ClientSession
+    ) -> None:
+        """Keep newer counters with the checkpoint in force."""
+        heads.update_one(
+            {"processorId": self.processor_id}, {"$set": {"stats": stats}}, session=session
+        )
 
     def switched(self, number: int) -> None:
         """Hear that the transaction was committed."""
@@ -121,7 +140,7 @@ class CheckpointStore:
 
     def forget(self) -> None:
         """Drop every checkpoint of the processor."""
-        for collection in (self._heads, self._parts):
+        for collection in (self._heads, self._parts, self.database[OUTBOX]):
             collection.delete_many({"processorId": self.processor_id})
         self._number = None
 

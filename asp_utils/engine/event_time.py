@@ -22,15 +22,16 @@ if TYPE_CHECKING:
 
 _DAY: Final = "dddd-dd-dd"
 _TIMES: Final = ("dd:dd:dd", "dd:dd:dd.ddd", "dd:dd:dd.dddddd")
-_ZONES: Final = ("", "Z", "+dd:dd", "-dd:dd")
-_SHAPES: Final = frozenset(
-    f"{_DAY}{between}{time}{zone}" for between in "T " for time in _TIMES for zone in _ZONES
-)
+_PLAIN: Final = frozenset(f"{_DAY}{between}{time}" for between in "T " for time in _TIMES)
+_ZULU: Final = frozenset(f"{shape}Z" for shape in _PLAIN)
+_OFFSET: Final = frozenset(f"{shape}{sign}dd:dd" for shape in _PLAIN for sign in "+-")
+_SHAPES: Final = _PLAIN | _ZULU | _OFFSET
 """The ISO forms on which `datetime.fromisoformat` and mongod agree (property-tested)."""
 _DIGITS: Final = str.maketrans("0123456789", "dddddddddd")
 _EXACT_S: Final = 2**32
-"""Up to here (2106) a double holds seconds to a quarter of a microsecond: half of one, added before
-cutting off, makes the milliseconds exact."""
+_HALF: Final = 0.0005
+"""Up to 2106 a double holds seconds to a quarter of a microsecond: half of one (in milliseconds),
+added before cutting off, makes the milliseconds exact."""
 NEVER: Final = -(2**63)
 """The event time before the first document."""
 
@@ -40,11 +41,20 @@ def iso_ms(text: str) -> int | None:
     return _shaped_ms(text) if text.translate(_DIGITS) in _SHAPES else None
 
 
-def all_iso_ms(texts: Sequence[str]) -> list[int | None]:
-    """The same for many: of one source they mostly have one shape, which is checked at once."""
-    shape = texts[0].translate(_DIGITS)
-    if shape in _SHAPES and "\n".join(texts).translate(_DIGITS) == "\n".join([shape] * len(texts)):
-        return list(map(_shaped_ms, texts))
+def all_iso_ms(texts: list[str]) -> list[int | None]:
+    """The same for many: what comes from one source mostly has one form, and is read at once."""
+    shapes = "\n".join(texts).translate(_DIGITS).split("\n")
+    kinds = set(shapes)
+    in_one_form = len(shapes) == len(texts) and (
+        kinds <= _ZULU or (kinds <= _OFFSET and max([text[-2] for text in texts]) <= "5")
+    )
+    if in_one_form:
+        try:
+            seconds = [moment.timestamp() for moment in map(datetime.fromisoformat, texts)]
+        except ValueError:
+            seconds = [-1.0]
+        if min(seconds) >= 0 and max(seconds) < _EXACT_S:
+            return [int(second * 1000 + _HALF) for second in seconds]
     return list(map(iso_ms, texts))
 
 
@@ -60,7 +70,7 @@ def _shaped_ms(text: str) -> int | None:
         return None
     seconds = moment.timestamp()
     if 0 <= seconds < _EXACT_S:
-        return int(seconds * 1000 + 0.0005)
+        return int(seconds * 1000 + _HALF)
     # Before 1970 mongod rounds fractions of a millisecond up.
     return ms_of(moment) if seconds >= 0 else None
 
@@ -69,17 +79,15 @@ class TimeReader:
     """Gives documents their event times by the source's `timeField`."""
 
     def __init__(self, time_field: Document, evaluator: Evaluator) -> None:
-        self._path = _plain_path(time_field)
+        self._values = _plain_path(time_field)
         self._evaluator = evaluator
         self._run = Run(({"$project": {"_id": 0, "t": time_field}},), ("TimeFieldOperator",))
 
     def read(self, documents: Sequence[Document]) -> tuple[list[int | None], list[Failure]]:
         """The event time of each document in ms (None where it failed), and the failures."""
-        get = self._path
-        if get is None:
-            times: list[int | None] = [None] * len(documents)
-        else:
-            times = _fast_ms([get(document) for document in documents])
+        times: list[int | None] = [None] * len(documents)
+        if self._values is not None and documents:
+            times = _fast_ms(self._values(documents))
         left = [index for index, time in enumerate(times) if time is None]
         return times, self._evaluate(documents, left, times) if left else []
 
@@ -210,7 +218,7 @@ class Watermark:
 
 
 def _fast_ms(values: list[Any]) -> list[int | None]:
-    if values and all(type(value) is str for value in values):
+    if set(map(type, values)) == {str}:
         return all_iso_ms(values)
     return [
         ms_of(v) if isinstance(v, datetime) else iso_ms(v) if isinstance(v, str) else None
@@ -218,20 +226,18 @@ def _fast_ms(values: list[Any]) -> list[int | None]:
     ]
 
 
-def _plain_path(time_field: Document) -> Callable[[Document], Any] | None:
-    """A getter for `{$toDate: "$a.b"}`; None for any other form."""
+def _plain_path(time_field: Document) -> Callable[[Sequence[Document]], list[Any]] | None:
+    """A getter of the values of `{$toDate: "$a.b"}`; None for any other form."""
     path = time_field.get("$toDate")
     if not isinstance(path, str) or not path.startswith("$") or path.startswith("$$"):
         return None
     first, *rest = path[1:].split(".")
-    if not rest:
-        return lambda document: document.get(first)
 
-    def get(document: Document) -> Any:
-        value = document.get(first)
+    def get(documents: Sequence[Document]) -> list[Any]:
+        values = [document.get(first) for document in documents]
         for name in rest:
             # mongod maps a path over arrays; that and anything odd is left to it.
-            value = value.get(name) if isinstance(value, dict) else None
-        return value
+            values = [v.get(name) if isinstance(v, dict) else None for v in values]
+        return values
 
     return get

@@ -114,11 +114,12 @@ class Intake:
             return self.metadata(arrival.batch, arrival.indexes[failure.index])
         return self.constant()
 
-    def late(self, document: Document, missed_starts_ms: list[int]) -> Letter:
+    def late(
+        self, document: Document, missed_starts_ms: list[int], metadata: Document
+    ) -> Letter:
         """The dead letter of a document that came too late."""
         assert self.windows is not None  # noqa: S101 - only windows are missed
         self.windows.late_count += 1
-        metadata = metadata_of(document, None) or self.constant()
         path = self.windows.path
         return Letter(visible(document), _LATE, "WindowOperator", metadata, missed_starts_ms, path)
 
@@ -171,6 +172,9 @@ class Intake:
         now_ms = self.clock.now_ms()
         in_time, late = windows.mark(self.source, documents, times_ms, partitions, now_ms)
         if late:
+            for item in late:
+                metadata = self.metadata(batch, indexes[item.index])
+                item.document[METADATA_FIELD] = mark_metadata(metadata)
             self._send_late(late)
         if len(in_time) == len(documents):
             return documents, indexes
@@ -186,4 +190,4 @@ class Intake:
         for document in outcome.documents:
             missed = document[WINDOW_FIELD]
             starts_ms = missed if isinstance(missed, list) else [missed]
-            self._letters.append(self.late(document, starts_ms))
+            self._letters.append(self.late(document, starts_ms, metadata_of(document, None)))

@@ -9,32 +9,30 @@ Source: Atlas page "Checkpoints" (asp-reference.md 3.4); exactly-once is the loc
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from asp_utils.engine.checkpoint import HEADS
+from asp_utils.engine.commit import Commit
 from asp_utils.engine.hidden import metadata_of, visible
-from asp_utils.engine.sinks import Rejected
 from asp_utils.engine.sizes import documents_bytes
 from asp_utils.pipeline.rewrite import METADATA_FIELD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pymongo.synchronous.client_session import ClientSession
-
     from asp_utils.engine.checkpoint import Checkpoint, CheckpointStore
     from asp_utils.engine.clock import Clock
     from asp_utils.engine.dead_letters import DeadLetters
-    from asp_utils.engine.sinks import Sink
+    from asp_utils.engine.sinks import Rejected, Sink
     from asp_utils.engine.stats import Stats
     from asp_utils.engine.transactions import Committer
-    from asp_utils.engine.writes import Write
 
     Document = dict[str, Any]
 
 _WAITING_BYTES: Final = 8 * 1024 * 1024
 """What waits for a transaction at most before one is due at once."""
+_WAITING_DOCUMENTS: Final = 10_000
+"""How many documents do."""
 AT_LEAST_ONCE: Final = "atLeastOnce"
 EXACTLY_ONCE: Final = "exactlyOnce"
 
@@ -77,6 +75,9 @@ class Output:
     committer: Committer | None = None
     _waiting: list[Emitted] = field(default_factory=list, init=False)
     _waiting_bytes: int = field(default=0, init=False)
+    _waiting_count: int = field(default=0, init=False)
+    _has_begun: bool = field(default=False, init=False)
+    """Whether what a worker before this one left behind is delivered."""
 
     @property
     def guarantee(self) -> str:
@@ -96,7 +97,9 @@ class Output:
     @property
     def is_full(self) -> bool:
         """Whether so much waits that a checkpoint is due at once."""
-        return self._waiting_bytes >= _WAITING_BYTES
+        return (
+            self._waiting_bytes >= _WAITING_BYTES or self._waiting_count >= _WAITING_DOCUMENTS
+        )
 
     def take(
         self,
@@ -130,15 +133,16 @@ class Output:
             if size_bytes is None:
                 size_bytes = documents_bytes(documents)
             self._waiting_bytes += size_bytes
+            self._waiting_count += len(documents)
             return
         rejected = self.sink.write(documents, variables) if self.sink else []
-        self._refuse(rejected, emitted)
-        self.show(self._counted(emitted, {item.index for item in rejected}))
+        self.refuse(rejected, emitted)
+        self.show(self.counted(emitted, {item.index for item in rejected}))
 
     def poll(self) -> None:
         """Let the sink do what is due by the clock, and hear of late refusals."""
         if self.sink is not None:
-            self._refuse(self.sink.poll(), None)
+            self.refuse(self.sink.poll(), None)
 
     def finish(self) -> None:
         """Hand over everything: nothing comes any more, and no checkpoint keeps what is held.
@@ -147,7 +151,7 @@ class Output:
             ProcessorFailed: The sink cannot be reached.
         """
         if self.sink is not None:
-            self._refuse(self.sink.finish(), None)
+            self.refuse(self.sink.finish(), None)
         self.dead_letters.flush()
 
     def checkpoint(self, store: CheckpointStore | None, make: Callable[[], Checkpoint]) -> None:
@@ -164,7 +168,7 @@ class Output:
             self._commit(self.committer, store, make)
             return
         if self.sink is not None:
-            self._refuse(self.sink.flush(), None)
+            self.refuse(self.sink.flush(), None)
         self.dead_letters.flush()
         if store is not None:
             store.save(make())
@@ -173,41 +177,14 @@ class Output:
         self, committer: Committer, store: CheckpointStore, make: Callable[[], Checkpoint]
     ) -> None:
         """Write what waits and the checkpoint in one transaction."""
-        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
-        checkpoint = make()
-        number = store.write_parts(checkpoint)
-        heads = committer.sink.client[store.database.name][HEADS]
-        writes: list[Write] = []
-        owner: dict[int, tuple[Emitted, set[int]]] = {}
-        for emitted in waiting:
-            prepared, rejected = committer.sink.prepare(emitted.documents, emitted.variables)
-            self._refuse(rejected, emitted)
-            batch = (emitted, {item.index for item in rejected})
-            owner |= {id(write): batch for write in prepared}
-            writes += prepared
+        if not self._has_begun:
+            Commit(self, committer, store).deliver_rest()
+            self._has_begun = True
+        waiting, self._waiting = self._waiting, []
+        self._waiting_bytes = self._waiting_count = 0
+        Commit(self, committer, store).run(waiting, make)
 
-        def refused(write: Write, reason: str) -> None:
-            emitted, left_out = owner[id(write)]
-            left_out.add(write.index)
-            self._refuse([Rejected(write.document, reason, write.index)], emitted)
-
-        counted: list[list[Document]] = []
-
-        def finish(session: ClientSession) -> None:
-            if not counted:
-                batches = {id(batch): batch for batch in owner.values()}.values()
-                counted.extend(self._counted(*batch) for batch in batches)
-            self.dead_letters.write(session)
-            now = replace(checkpoint, stats=self.stats.snapshot())
-            store.switch(number, now, heads, session)
-
-        committer.commit(writes, refused, finish)
-        store.switched(number)
-        self.dead_letters.written()
-        for documents in counted:
-            self.show(documents)
-
-    def _counted(self, emitted: Emitted, refused: set[int]) -> list[Document]:
+    def counted(self, emitted: Emitted, refused: set[int]) -> list[Document]:
         """Count what the sink took, and give it as it is shown."""
         documents = emitted.documents
         if refused:
@@ -218,23 +195,37 @@ class Output:
         size_bytes = emitted.size_bytes
         if size_bytes is None or refused:
             size_bytes = documents_bytes(documents)
-        self.stats.count_output(self.operator_name, self.path, len(documents), size_bytes)
+        self.count(documents, size_bytes)
         if emitted.read_us is not None:
             now_us = self.clock.now_us()
             duration_us = now_us - emitted.read_us
             self.stats.latency.add(duration_us, len(documents), now_us // 1000)
         return documents
 
-    def _refuse(self, rejected: list[Rejected], emitted: Emitted | None) -> None:
+    def count(self, documents: list[Document], size_bytes: int | None = None) -> None:
+        """Count documents that the sink took."""
+        if size_bytes is None:
+            size_bytes = documents_bytes(documents)
+        self.stats.count_output(self.operator_name, self.path, len(documents), size_bytes)
+
+    def uncount(self, documents: list[Document]) -> None:
+        """Take a count back: the sink did not take them after all."""
+        size_bytes = documents_bytes(documents)
+        self.stats.count_output(self.operator_name, self.path, -len(documents), -size_bytes)
+
+    def metadata(self, document: Document, variables: Mapping[str, Any] | None) -> Document:
+        """The stream metadata of an output document, as its dead letter shows it."""
+        return metadata_of(document, variables)
+
+    def refuse_late(self, document: Document, reason: str, metadata: Document) -> None:
+        """A dead letter for one document whose metadata is known."""
+        name, path = self.operator_name, self.path
+        self.dead_letters.add(visible(document), reason, name, metadata, path=path)
+
+    def refuse(self, rejected: list[Rejected], emitted: Emitted | None) -> None:
         """Dead letters for what the sink refused: of this batch, or of an earlier one (None)."""
         for item in rejected:
             document, variables = item.document, None
             if emitted is not None and item.index >= 0:
                 document, variables = emitted.documents[item.index], emitted.variables
-            self.dead_letters.add(
-                visible(document),
-                item.reason,
-                self.operator_name,
-                metadata_of(document, variables),
-                path=self.path,
-            )
+            self.refuse_late(document, item.reason, self.metadata(document, variables))

@@ -36,6 +36,8 @@ _COMMIT_INTERVAL_MS: Final = 50
 """How long output waits for a transaction at most while documents keep coming."""
 _CHECKPOINT_SHARE: Final = 20
 """Checkpoints take a twentieth of the time at most: those of large windows are taken less often."""
+_COMMIT_SHARE: Final = 4
+"""With output waiting a checkpoint of windows may take a fifth."""
 _MAX_CHECKPOINT_INTERVAL_MS: Final = 600_000
 """What Atlas promises: never older than ten minutes."""
 
@@ -157,13 +159,14 @@ class Processor:
     def _checkpoint_due(self, *, idle: bool) -> bool:
         """By the clock, or because output waits for one; costly ones are taken less often."""
         since_ms = self.surroundings.clock.now_ms() - self._checkpoint_ms
-        enough_ms = min(_CHECKPOINT_SHARE * self._checkpoint_cost_ms, _MAX_CHECKPOINT_INTERVAL_MS)
-        output = self.parts.output
+        output, has_state = self.parts.output, self.parts.windows is not None
         if output.waits:
             due_ms = 0 if idle or output.is_full else _COMMIT_INTERVAL_MS
+            enough_ms = _COMMIT_SHARE * self._checkpoint_cost_ms if has_state else 0
         else:
             due_ms = CHECKPOINT_INTERVAL_MS
-        return since_ms >= max(due_ms, enough_ms)
+            enough_ms = _CHECKPOINT_SHARE * self._checkpoint_cost_ms
+        return since_ms >= max(due_ms, min(enough_ms, _MAX_CHECKPOINT_INTERVAL_MS))
 
     def _feed(self, batch: Batch) -> None:
         """Send a batch to mongod; take back the oldest when enough are in flight."""
@@ -201,7 +204,7 @@ class Processor:
                 size_bytes = outcome.size_bytes
                 self.parts.output.take(outcome.documents, None, arrival.read_us, size_bytes)
             else:
-                self._keep(self.parts.windows, outcome.documents)
+                self._keep(self.parts.windows, outcome.documents, arrival)
         if self.parts.windows is None:
             self._position = arrival.batch.position
         else:
@@ -212,13 +215,15 @@ class Processor:
         now_ms = arrival.read_us // 1000
         self.parts.stats.count_input(name, path, arrival.count, arrival.size_bytes, now_ms)
 
-    def _keep(self, windows: OpenWindows, documents: list[Document]) -> None:
+    def _keep(self, windows: OpenWindows, documents: list[Document], arrival: Arrival) -> None:
         """Put documents into their windows; those that came too late go to the dead letters."""
         late, failures = windows.keep(documents)
         for failure in failures:
             self._fail(failure, None)
         for item in late:
-            letter = self.parts.intake.late(item.document, item.missed_starts_ms)
+            intake, index = self.parts.intake, arrival.indexes[item.index]
+            metadata = intake.metadata(arrival.batch, index)
+            letter = intake.late(item.document, item.missed_starts_ms, metadata)
             self.parts.dead_letters.add(*letter)
 
     def _take_closed(self, inside: InChain) -> None:

@@ -44,7 +44,7 @@ def stats_of(processor: Processor, name: str, *, verbose: bool) -> Document:
         "memoryUsageBytes": Int64(resident_bytes()),
         "addedParallelism": processor.added_parallelism,
         "deliveryGuarantee": parts.output.guarantee,
-        **parts.source.stats(),
+        **{name: value for name, value in parts.source.stats().items() if name != "operator"},
     }
     if windows is not None:
         document |= _window_fields(windows)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MAX_BATCH_BYTES: Final = MAX_DOCUMENT_BYTES - 64 * 1024
 """A batch in one message: room for the command around it."""
+_ELEMENT_BYTES: Final = 12
+"""What an array adds to each of its elements at most: type, index as text, zero byte."""
 
 
 def documents_bytes(documents: Sequence[Document]) -> int:
@@ -56,7 +58,7 @@ def by_size(documents: Iterable[Document]) -> Iterator[list[Document]]:
     part: list[Document] = []
     size = 0
     for document in documents:
-        bytes_here = len(bson.encode(document))
+        bytes_here = len(bson.encode(document)) + _ELEMENT_BYTES
         if part and size + bytes_here > MAX_BATCH_BYTES:
             yield part
             part, size = [], 0

@@ -115,6 +115,8 @@ class _Builder:
             return Steps(chain, chain, None, None, Chain(), self.carries_metadata)
         carried.append(WINDOW_FIELD)
         before = self._links(self.plan.before, carried)
+        # A late document tells where it came from, even where the others need not.
+        for_late = self._links(self.plan.before, [METADATA_FIELD, WINDOW_FIELD])
         early = self._early()
         split = self._split(len(early), carried)
         in_window = self._links(early, carried)
@@ -129,7 +131,7 @@ class _Builder:
             per_batch, placed = _chain([*before, *entering, *in_window], partial=partial), None
         compact = Run((split.merge,), ("GroupOperator",), partial=True) if split else None
         closing = self._closing(len(early), split)
-        return Steps(_chain(before), per_batch, placed, compact, closing, self.carries_metadata)
+        return Steps(_chain(for_late), per_batch, placed, compact, closing, self.carries_metadata)
 
     def _early(self) -> tuple[PlannedStage, ...]:
         """The window's first stages that may run before it closes: those without memory.

@@ -30,10 +30,17 @@ if TYPE_CHECKING:
     Document = dict[str, Any]
 
 _ATTEMPTS: Final = 200
+_PATIENCE: Final = 8
+"""Refusals in one commit before its documents go to the outbox instead."""
 _PAUSE_MS: Final = 5
 _MAX_PAUSE_MS: Final = 200
-_ACKNOWLEDGED: Final = WriteConcern(1)
-"""Both halves live in one server: what it loses, it loses together."""
+_DURABLE: Final = WriteConcern("majority")
+"""So that whoever watches the target sees it at once: with less, a change stream waits for mongod's
+next journal flush (100 ms; measured)."""
+
+
+class ManyRefused(Exception):
+    """The target refuses so much that the rest should be written a few documents at a time."""
 
 
 class TransactionalSink(Sink):
@@ -81,6 +88,8 @@ class Committer:
         writes: list[Write],
         refused: Callable[[Write, str], None],
         finish: Callable[[ClientSession], None],
+        *,
+        patience: int = _PATIENCE,
     ) -> None:
         """Write everything that the target takes, then what `finish` adds, and commit.
 
@@ -88,14 +97,16 @@ class Committer:
             writes: In their order; those that are refused are taken out.
             refused: Hears of each write that is left out.
             finish: Adds the checkpoint to the transaction; called again when that is tried again.
+            patience: How many refusals to bear.
 
         Raises:
+            ManyRefused: One more; nothing is written, and those refused are left out.
             ProcessorFailed: The cluster cannot be reached, or conflicts do not end.
         """
-        pause_ms = _PAUSE_MS
+        pause_ms, conflicts, refusals = _PAUSE_MS, 0, 0
         with self.sink.client.start_session() as session:
-            for attempt in range(_ATTEMPTS):
-                session.start_transaction(write_concern=_ACKNOWLEDGED)
+            while True:
+                session.start_transaction(write_concern=_DURABLE)
                 try:
                     self.sink.apply(writes, session)
                     finish(session)
@@ -105,10 +116,14 @@ class Committer:
                     at = next(i for i, write in enumerate(writes) if write is error.write)
                     del writes[at]
                     refused(error.write, error.reason)
+                    refusals += 1
+                    if refusals > patience:
+                        raise ManyRefused from error
                 except PyMongoError as error:
                     if session.in_transaction:
                         session.abort_transaction()
-                    if attempt + 1 == _ATTEMPTS or not _is_passing(error):
+                    conflicts += 1
+                    if conflicts == _ATTEMPTS or not _is_passing(error):
                         raise self.sink.failure(error) from error
                     # Somebody else writes to the same documents: let them.
                     self.clock.wait(self.stopping, pause_ms)

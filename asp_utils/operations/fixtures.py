@@ -7,16 +7,17 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from asp_utils.errors import ConfigInvalid, Fault, FixtureFailed
+from asp_utils.errors import ConfigInvalid, Fault, FaultyInput, FixtureFailed, PipelineInvalid
 from asp_utils.operation import operation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Annotated
 
     from pydantic import Field
 
     from asp_utils.context import Context
+    from asp_utils.engine.fixtures.document import Fixture
 
 _SHOWN_DIFFERENCES = 20
 
@@ -62,8 +63,8 @@ def pipeline_test(
         list[str],
         Field(
             min_length=1,
-            description="Fixture files, or folders of them (`*.json`); relative to where it is "
-            "called.",
+            description="Fixture files, or folders of them (`*.json`, at any depth); relative to "
+            "where it is called.",
             examples=[["examples/pipelines/late_readings.json"]],
         ),
     ],
@@ -86,17 +87,23 @@ def pipeline_test(
     """
     # Only this operation needs the engine.
     from asp_utils.clients.mongod import Mongod
-    from asp_utils.engine.fixtures.document import load
 
-    paths = list(_fixture_paths(files))
-    fixtures = [(path, load(path)) for path in paths]
+    fixtures = _loaded(list(_fixture_paths(files)))
     reports: list[FixtureReport] = []
+    wrong: list[FaultyInput] = []
     with tempfile.TemporaryDirectory(prefix="asp-fixtures-") as folder:
         server = Mongod.start(Path(folder))
         with closing(_Ending(server)):
             for path, fixture in fixtures:
-                reports.append(_report(path, fixture, server.uri))
-                ctx.progress(_line(reports[-1]))
+                try:
+                    reports.append(_report(path, fixture, server.uri))
+                except PipelineInvalid as error:
+                    wrong.append(error)
+                    ctx.progress(f"WRONG   {error.message}")
+                else:
+                    ctx.progress(_line(reports[-1]))
+    if wrong:
+        raise _together(wrong)
     failed = [report for report in reports if not report["passed"]]
     result = FixtureReports(passed=len(reports) - len(failed), failed=len(failed), fixtures=reports)
     if failed:
@@ -119,7 +126,27 @@ class _Ending:
         self._server.stop()
 
 
-def _report(path: Path, fixture: Any, mongod_uri: str) -> FixtureReport:
+def _loaded(paths: Sequence[Path]) -> list[tuple[Path, Fixture]]:
+    """The fixtures in files.
+
+    Raises:
+        ConfigInvalid: Some are none; all faults of all files are named.
+    """
+    from asp_utils.engine.fixtures.document import load
+
+    fixtures: list[tuple[Path, Fixture]] = []
+    faulty: list[FaultyInput] = []
+    for path in paths:
+        try:
+            fixtures.append((path, load(path)))
+        except ConfigInvalid as error:
+            faulty.append(error)
+    if faulty:
+        raise _together(faulty)
+    return fixtures
+
+
+def _report(path: Path, fixture: Fixture, mongod_uri: str) -> FixtureReport:
     from asp_utils.engine.failures import ProcessorFailed
     from asp_utils.engine.fixtures.run import FixtureResult, run_fixture
 
@@ -152,11 +179,30 @@ def _line(report: FixtureReport) -> str:
 
 
 def _fixture_paths(files: list[str]) -> Iterator[Path]:
-    """The files, with those of folders in the order of their names."""
+    """The files, with those of folders in the order of their names.
+
+    Raises:
+        ConfigInvalid: Some are not there; all are named.
+    """
+    faults = []
     for index, name in enumerate(files):
         path = Path(name)
-        found = sorted(path.glob("*.json")) if path.is_dir() else [path]
+        found = sorted(path.rglob("*.json")) if path.is_dir() else [path]
         if not found or not path.exists():
             what = "a folder without *.json" if path.is_dir() else "no such file"
-            raise ConfigInvalid("config", [Fault(f"$.files[{index}]", f"{name}: {what}")])
+            faults.append(Fault(f"$.files[{index}]", f"{name}: {what}"))
         yield from found
+    if faults:
+        raise ConfigInvalid("config", faults)
+
+
+def _together(faulty: Sequence[FaultyInput]) -> FaultyInput:
+    """The faults of several fixtures as one error; each fault says whose it is."""
+    if len(faulty) == 1:
+        return faulty[0]
+    faults = [
+        Fault(fault.path, f"{error.subject}: {fault.message}", fault.hint, fault.code)
+        for error in faulty
+        for fault in error.faults
+    ]
+    return type(faulty[0])(f"{len(faulty)} fixtures", faults)

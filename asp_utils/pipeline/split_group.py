@@ -55,7 +55,9 @@ def split_group(options: Any) -> SplitGroup | None:
     """
     if not isinstance(options, dict) or "_id" not in options:
         return None
-    partial: dict[str, Any] = {"_id": {"w": f"${WINDOW_FIELD}", "k": options["_id"]}}
+    # A missing key is the group null; inside an object it would be a group of its own.
+    key = {"$ifNull": [options["_id"], None]}
+    partial: dict[str, Any] = {"_id": {"w": f"${WINDOW_FIELD}", "k": key}}
     merge: dict[str, Any] = {"_id": "$_id"}
     for field, accumulator in options.items():
         if field == "_id":

@@ -6,10 +6,10 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 WORKERS ?= 2
 
-.PHONY: help setup demo test check wrappers bench kafka clean
+.PHONY: help setup demo test check wrappers bench kafka kafka-jars clean
 
 help: ## Show what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 $(INSTALLED): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it: make PYTHON=/path/to/python3" >&2; exit 78; }
@@ -39,9 +39,14 @@ check: $(INSTALLED) ## Lint, format, types, generated files up to date
 bench: setup ## Benchmarks beside their peers (installs the peers)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/stream.py
+	$(BIN)/python -m benchmarks.stream
+	$(BIN)/python -m benchmarks.kafka
+	$(BIN)/python -m benchmarks.latency
+	$(BIN)/python -m benchmarks.limits
 
-# For the tests alone, jars are enough: `.venv/bin/python -m tests.kafka.apache --fetch`.
+kafka-jars: $(INSTALLED) ## Fetch Apache Kafka, so that the tests run against a real broker
+	@$(BIN)/python -m tests.kafka.apache --fetch
+
 kafka: $(INSTALLED) ## An Apache Kafka on loopback, from Maven Central (mvn, java), until Ctrl-C
 	@$(BIN)/python -m tests.kafka.apache
 

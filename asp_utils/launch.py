@@ -9,7 +9,7 @@ import os
 import sys
 
 _INTERRUPTED = 130
-_COLLECT_AFTER = 50_000
+_COLLECT_AFTER = 200_000
 
 
 def launch(wrapper: str, help_text: str | None, module: str, function: str) -> int:
@@ -30,11 +30,16 @@ def launch(wrapper: str, help_text: str | None, module: str, function: str) -> i
             return _print_schema(wrapper)
         import gc
 
-        # Importing makes a hundred thousand objects and no cycles: collecting meanwhile costs 7 ms.
+        # Importing makes a hundred thousand objects and no cycles: collecting meanwhile costs 9 ms.
         gc.set_threshold(_COLLECT_AFTER)
         from asp_utils.runner import run  # costs 30 ms, which help and schema need not pay
 
-        return _end(run(_schema_path(wrapper), module, function, arguments))
+        code = run(_schema_path(wrapper), module, function, arguments)
+        _flush()
+        # Without the interpreter's farewell. Taking all modules apart costs 30 ms behind a check of
+        # a pipeline; pymongo's exit hook sleeps half a second; threads that still run (the watcher
+        # of stdout, or one that a signal began) may bring down an interpreter on its way out.
+        os._exit(code)
     except KeyboardInterrupt:
         return _INTERRUPTED
 
@@ -68,18 +73,10 @@ def _print(text: bytes) -> int:
     return 0
 
 
-def _end(code: int) -> int:
-    """Leave without the interpreter's farewell where that would wait, or crash.
-
-    Pymongo's exit hook sleeps half a second. Threads that still run (the watcher of stdout, or one
-    that a signal began) may bring down an interpreter that is being taken apart.
-    """
-    threads = sys.modules["threading"].active_count()
-    if "pymongo" in sys.modules or threads > 1 or code == _INTERRUPTED:
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except (OSError, ValueError, AttributeError):
-                continue  # nobody reads that stream any more
-        os._exit(code)
-    return code
+def _flush() -> None:
+    """Hand on what was printed, to those who still read it."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            continue  # nobody reads that stream any more

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 MS_PER_UNIT: Final[dict[str, int]] = {
     "ms": 1,
@@ -43,6 +43,17 @@ def ms_of(moment: datetime) -> int:
 def datetime_of(ms: int) -> datetime:
     """The naive UTC datetime of `ms` since the epoch: the form in which BSON dates are held."""
     return _NAIVE_EPOCH + timedelta(milliseconds=ms)
+
+
+def bson_date_of(ms: int) -> Any:
+    """The same; outside of the years 1 to 9999, which BSON knows too, in pymongo's own form."""
+    try:
+        return datetime_of(ms)
+    except OverflowError:
+        # Needed next to never, and bson is slow to load.
+        from bson import DatetimeMS
+
+        return DatetimeMS(int(ms))  # an Int64 from mongod is none that bson takes here
 
 
 def iso_utc(moment: datetime) -> str:

@@ -20,6 +20,7 @@ from asp_utils.engine.spill import Spill
 from asp_utils.engine.stats import Stats
 from asp_utils.engine.steps import steps_of
 from asp_utils.engine.transactions import Committer, TransactionalSink, same_server
+from asp_utils.model.tiers import added_parallelism
 from asp_utils.pipeline.plan import Plan, PlannedStage, plan_pipeline
 
 if TYPE_CHECKING:
@@ -108,7 +109,8 @@ def assemble(
     intake = Intake(source, plan.source.path, times, windows, steps, chains, clock)
     stats.expect(_operators(plan, {plan.source.path: source.operator_name, **_named(output)}))
     parts = Parts(source, steps, windows, output, intake, letters, stats, checkpoints)
-    return Processor(parts, surroundings, chains, definition.pipeline, plan.added_parallelism)
+    added = added_parallelism(definition.pipeline)
+    return Processor(parts, surroundings, chains, definition.pipeline, added)
 
 
 def _steps(

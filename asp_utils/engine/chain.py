@@ -60,6 +60,8 @@ class InChain:
     variables: Mapping[str, Any] | None
     ticket: Ticket | None = None
     """The first run, when it has been sent."""
+    size_bytes: int | None = None
+    """The size of the documents, where it is known."""
 
 
 @dataclass
@@ -79,9 +81,11 @@ class Chains:
         chain: Chain,
         documents: Sequence[Document],
         variables: Mapping[str, Any] | None = None,
+        *,
+        size_bytes: int | None = None,
     ) -> InChain:
         """Send documents into a chain without waiting for its first run."""
-        inside = InChain(chain, documents, variables)
+        inside = InChain(chain, documents, variables, size_bytes=size_bytes)
         first = chain.steps[0] if chain.steps else None
         if isinstance(first, Run):
             inside.ticket = self.evaluator.submit(first, documents, variables, whole=first.whole)
@@ -101,7 +105,9 @@ class Chains:
     def parts(self, inside: InChain) -> Iterator[Outcome]:
         """The same, part by part: behind a stage that waits, as it lets documents through."""
         if inside.chain.steps:
-            yield from self._parts_from(inside, 0, Outcome(list(inside.documents)))
+            yield from self._parts_from(
+                inside, 0, Outcome(list(inside.documents), size_bytes=inside.size_bytes)
+            )
         else:
             yield Outcome(plain_documents(inside.documents))
 
@@ -114,6 +120,8 @@ class Chains:
         ticket = inside.ticket if is_first else None
         for start, portion in _portions(step, entering.documents):
             outcome = self._step(step, portion, inside.variables, ticket)
+            if not start:
+                self._count_sizes(step, entering.size_bytes, outcome.size_bytes)
             if outcome.failures:
                 placed = is_first and start == 0
                 yield Outcome(
@@ -200,6 +208,16 @@ class Chains:
             left = [d for at, d in enumerate(documents) if at not in failed]
             documents = self.evaluator.evaluate_whole(single, left, variables)
         return Outcome(documents, failures)
+
+    def _count_sizes(self, step: Run | OwnStep, came: int | None, went: int | None) -> None:
+        """Sizes are known at the ends of a run only; those of partial states count nowhere."""
+        if not isinstance(step, Run) or not step.paths:
+            return
+        names, paths = step.operator_names, step.paths
+        if paths[0] and came and not step.merges:
+            self.stats.operator(names[0], paths[0]).input_message_size += came
+        if paths[-1] and went and not step.partial:
+            self.stats.operator(names[-1], paths[-1]).output_message_size += went
 
     def _count_run(self, run: Run, entered: int, outcome: Outcome, spent_s: float) -> None:
         """Count every stage of a run; its time is shared out evenly, as mongod does not tell."""

@@ -13,7 +13,6 @@ from pydantic import Field
 
 from asp_utils.clients.op_msg import MAX_DOCUMENT_BYTES, NOT_BSON, MongodSocket
 from asp_utils.engine.catalogue import catalogue
-from asp_utils.engine.evaluate import Evaluator, Run
 from asp_utils.errors import Fault, UnexpectedReply
 from asp_utils.model.error_codes import CODES
 from asp_utils.pipeline.catalogue import Probe
@@ -34,6 +33,8 @@ from asp_utils.pipeline.traps import pipeline_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from asp_utils.engine.evaluate import Evaluator
 
     Connections = Mapping[str, Mapping[str, Any]]
     Document = dict[str, Any]
@@ -147,6 +148,8 @@ def check_processor(
         mongod_uri: The mongod that evaluates expressions.
         persistent: Whether it must end in a sink.
     """
+    from asp_utils.engine.evaluate import Evaluator  # not needed offline
+
     shaping = {key: options[key] for key in ("dlq", "streamMetaFieldName") if options.get(key)}
     link = MongodSocket.to(mongod_uri)
     try:
@@ -296,6 +299,8 @@ def _asked(probe: Probe, path: str, evaluator: Evaluator) -> Iterator[Fault]:
 
 
 def _refused(probe: Probe, path: str, evaluator: Evaluator) -> Fault | None:
+    from asp_utils.engine.evaluate import Run
+
     stage = resolve_metadata(probe.stage, f"$${METADATA_VARIABLE}")
     variables = {METADATA_VARIABLE: {}, **probe.variables}
     try:

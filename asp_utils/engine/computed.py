@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.engine.evaluate import Failure, Run
 from asp_utils.engine.hidden import metadata_base
-from asp_utils.pipeline.catalogue import Probe
+from asp_utils.engine.value_probes import whole
 from asp_utils.pipeline.grammar import is_expression
 from asp_utils.pipeline.rewrite import METADATA_FIELD, WINDOW_FIELD, carry, resolve_metadata
 
@@ -43,7 +43,7 @@ class Computed:
         expressions = {name: v for name, v in fields.items() if is_expression(v)}
         self._fields = {name: v[1:] for name, v in expressions.items() if _is_field(v)}
         self._computed = {
-            name: _whole(v) for name, v in expressions.items() if name not in self._fields
+            name: whole(v) for name, v in expressions.items() if name not in self._fields
         }
         self._operator_name = operator_name
         self._evaluator = evaluator
@@ -90,20 +90,5 @@ class Computed:
         return iter(outcome.documents), outcome.failures
 
 
-def value_probes(values: Mapping[str, Any]) -> Iterator[Probe]:
-    """What mongod has to parse of option values: path below the options to value.
-
-    Constants and options that are not given (None) need no parsing.
-    """
-    for path, value in values.items():
-        if value is not None and is_expression(value):
-            yield Probe(path, {"$project": {"x": _whole(value)}})
-
-
 def _is_field(expression: Any) -> bool:
     return isinstance(expression, str) and _FIELD.fullmatch(expression) is not None
-
-
-def _whole(expression: Any) -> Any:
-    """The expression as one: bare objects and numbers would say which fields to keep."""
-    return {"$let": {"vars": {}, "in": expression}}

@@ -13,7 +13,7 @@ from pymongo.errors import PyMongoError
 from asp_utils.clients.op_msg import NOT_BSON
 from asp_utils.engine.failures import ProcessorFailed
 from asp_utils.engine.sizes import MAX_BATCH_BYTES
-from asp_utils.units import datetime_of
+from asp_utils.units import bson_date_of, datetime_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -79,7 +79,7 @@ class DeadLetters:
             "_stream_meta": metadata,
         }
         if missed_window_starts_ms:
-            letter["missedWindowStartTimes"] = [datetime_of(ms) for ms in missed_window_starts_ms]
+            letter["missedWindowStartTimes"] = [bson_date_of(ms) for ms in missed_window_starts_ms]
         letter, size_bytes = _storable(letter)
         self._stats.count_dead_letter(operator_name, path, size_bytes)
         self._waiting.append(letter)

@@ -9,6 +9,7 @@ keep their order.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _ALL: Final = 2**31 - 1
 _SCRATCH: Final = "scratch"
 _TOO_LARGE: Final = "too large"
+_IN_DOCUMENT: Final = re.compile(r"\.? Input document: \{.*", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -385,6 +387,9 @@ class Evaluator:
 
 
 def _reason(reply: dict[str, Any]) -> str:
-    """Mongod's message without the frame that says only where in mongod it arose."""
+    """Mongod's message without what says only where in mongod it arose, and in which document.
+
+    The document would be shown with its hidden fields, and whoever reports it shows it anyway.
+    """
     message: str = reply["errmsg"]
-    return message.rsplit(" :: caused by :: ", 1)[-1]
+    return _IN_DOCUMENT.sub("", message.rsplit(" :: caused by :: ", 1)[-1])

@@ -157,7 +157,13 @@ class Watermark:
         return partition in self._silent
 
     def observe(self, time_ms: int, partition: str | None = None) -> int:
-        """Take one document's event time into account and give the watermark."""
+        """Take one document's event time into account and give the watermark.
+
+        A partition that was left out for its silence counts again from here on.
+        """
+        if partition in self._silent:
+            self._silent -= {partition}
+            self._settle()
         before = self.highest.get(partition, NEVER)
         if time_ms > before:
             self.highest[partition] = time_ms
@@ -170,7 +176,8 @@ class Watermark:
         """Take documents into account that come in the order of their times, per partition.
 
         The watermark is never ahead of the partition that a document comes from, so of these none
-        can be late. False, and nothing is changed, when they are not in order.
+        can be late. False, and nothing is changed, when they are not in order, or when a silent
+        partition, which the watermark has not waited for, comes back.
         """
         if partitions is None:
             by_partition: dict[str | None, list[int]] = {None: list(times_ms)}
@@ -178,6 +185,8 @@ class Watermark:
             by_partition = defaultdict(list)
             for partition, time_ms in zip(partitions, times_ms, strict=True):
                 by_partition[partition].append(time_ms)
+        if not self._silent.isdisjoint(by_partition):
+            return False
         for name, times in by_partition.items():
             if times and times[0] < max(self.value_ms, self.highest.get(name, NEVER)):
                 return False
@@ -207,14 +216,18 @@ class Watermark:
         """Take over what `snapshot` gave."""
         self.value_ms = snapshot["value"]
         self.highest = dict(snapshot["highest"])
-        self._settle()
+        # The value stays: partitions that have given nothing yet are not known before `expect`.
+        self._floor = self._minimum()
 
     def _settle(self) -> None:
         """Compute the minimum anew."""
+        self._floor = self._minimum()
+        self.value_ms = max(self.value_ms, self._floor)
+
+    def _minimum(self) -> int:
         heard: Collection[str | None] = self._expected or self.highest
         heard = [each for each in heard if each not in self._silent]
-        self._floor = min((self.highest.get(each, NEVER) for each in heard), default=NEVER)
-        self.value_ms = max(self.value_ms, self._floor)
+        return min((self.highest.get(each, NEVER) for each in heard), default=NEVER)
 
 
 def _fast_ms(values: list[Any]) -> list[int | None]:

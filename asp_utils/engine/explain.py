@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from asp_utils.engine.catalogue import catalogue
 from asp_utils.engine.evaluate import Run
 from asp_utils.engine.steps import steps_of
+from asp_utils.model.tiers import added_parallelism
 from asp_utils.pipeline.catalogue import connection_name
 from asp_utils.pipeline.faults import option_faults
 from asp_utils.pipeline.located import located
@@ -115,7 +116,12 @@ def explain(
     if shape is not None:
         holds = "partial groups" if steps.compact is not None else "documents"
     return Explanation(
-        stages, commands, holds, steps.carries_metadata, plan.added_parallelism, _delivery(plan)
+        stages,
+        commands,
+        holds,
+        steps.carries_metadata,
+        added_parallelism(pipeline),
+        _delivery(plan),
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from asp_utils.engine.hidden import metadata_of, visible
 from asp_utils.engine.sizes import documents_bytes
 from asp_utils.pipeline.rewrite import METADATA_FIELD, WINDOW_FIELD, mark_metadata
-from asp_utils.units import datetime_of
+from asp_utils.units import bson_date_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,7 +103,7 @@ class Intake:
 
     def metadata(self, batch: Batch, index: int) -> Document:
         """The stream metadata of one document of a batch."""
-        base = {"type": self.source.source_type, "ts": datetime_of(batch.times_ms[index])}
+        base = {"type": self.source.source_type, "ts": bson_date_of(batch.times_ms[index])}
         return {"source": base | batch.metadata(index)}
 
     def metadata_of_failure(self, failure: Failure, arrival: Arrival | None) -> Document:
@@ -114,9 +114,7 @@ class Intake:
             return self.metadata(arrival.batch, arrival.indexes[failure.index])
         return self.constant()
 
-    def late(
-        self, document: Document, missed_starts_ms: list[int], metadata: Document
-    ) -> Letter:
+    def late(self, document: Document, missed_starts_ms: list[int], metadata: Document) -> Letter:
         """The dead letter of a document that came too late."""
         assert self.windows is not None  # noqa: S101 - only windows are missed
         self.windows.late_count += 1

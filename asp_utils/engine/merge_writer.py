@@ -16,7 +16,7 @@ import bson
 from bson import Int64, ObjectId
 
 from asp_utils.engine.failures import ProcessorFailed
-from asp_utils.engine.sinks import Rejected
+from asp_utils.engine.sinks import MAX_SHOWN_TARGETS, MAX_TARGETS, Rejected
 from asp_utils.engine.sizes import MAX_BATCH_BYTES
 from asp_utils.engine.writes import Write, WriteRefused
 from asp_utils.pipeline.normalize import NOW_VARIABLE
@@ -33,10 +33,6 @@ if TYPE_CHECKING:
     Document = dict[str, Any]
 
 _STATEMENTS: Final = 10_000
-MAX_TARGETS: Final = 10_000
-"""Collections that dynamic targets may name; Atlas has such a bound, its figure is not public."""
-MAX_SHOWN_TARGETS: Final = 100
-"""Targets that stats show (asp-reference.md 3.2)."""
 
 
 @dataclass(frozen=True)

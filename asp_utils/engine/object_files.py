@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import gzip
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from bson import Binary
 
@@ -22,9 +22,10 @@ from asp_utils.units import datetime_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from asp_utils.engine.sinks.emit_s3_options import Compression
+
     Document = dict[str, Any]
 
-Compression = Literal["none", "gzip", "snappy"]
 EXTENSIONS: Final[dict[Compression, str]] = {"none": "", "gzip": ".gz", "snappy": ".sz"}
 MAX_KEY_BYTES: Final = 1024
 """What S3 takes."""

@@ -48,6 +48,8 @@ class OpenWindows:
     operator_name: str
     late_count: int = field(default=0, init=False)
     closed_count: int = field(default=0, init=False)
+    _silent_from_ms: int | None = field(default=None, init=False)
+    """Where the stream stood when nothing came any more."""
 
     @property
     def shape(self) -> WindowShape:
@@ -63,11 +65,16 @@ class OpenWindows:
         now_ms: int,
     ) -> tuple[list[int], list[Late]]:
         """Mark documents with their windows and move the watermark; see `Windows.mark`."""
+        self._silent_from_ms = None
         if self.shape.processing_time:
-            partitions = None
-        elif partitions is not None:
-            self._hear(source, set(partitions), now_ms)
-        return self.windows.mark(documents, times_ms, partitions)
+            return self.windows.mark(documents, times_ms, None)
+        if partitions is None:
+            return self.windows.mark(documents, times_ms, None)
+        # Those that come back from silence count again from their first document on.
+        self._hear(source, now_ms)
+        marked = self.windows.mark(documents, times_ms, partitions)
+        self.windows.watermark.hear(set(partitions), now_ms)
+        return marked
 
     def keep(self, documents: list[Document]) -> tuple[list[Late], list[Failure]]:
         """Put what has come through the stages before the window into the open windows."""
@@ -137,8 +144,10 @@ class OpenWindows:
             windows.watermark.observe(now_ms)
             return now_ms
         before_ms = windows.watermark.value_ms
-        self._hear(source, (), now_ms)
-        horizon_ms = windows.idle_horizon_ms(idle_ms)
+        self._hear(source, now_ms)
+        if self._silent_from_ms is None or windows.watermark.value_ms != before_ms:
+            self._silent_from_ms = windows.silent_from_ms
+        horizon_ms = windows.idle_horizon_ms(idle_ms, self._silent_from_ms)
         if horizon_ms is not None:
             windows.watermark.advance(horizon_ms + self.shape.allowed_lateness_ms)
             return horizon_ms
@@ -151,14 +160,12 @@ class OpenWindows:
             return False
         return self.shape.processing_time or self.shape.idle_timeout_ms is not None
 
-    def _hear(self, source: Source, partitions: Sequence[str] | set[str], now_ms: int) -> None:
+    def _hear(self, source: Source, now_ms: int) -> None:
         """Keep the watermark informed of which partitions there are and which are silent."""
         watermark = self.windows.watermark
         expected = source.partitions
         if expected is not None:
             watermark.expect(expected, now_ms)
-        if partitions:
-            watermark.hear(partitions, now_ms)
         if source.partition_idle_timeout_ms is not None:
             watermark.leave_out_silent(now_ms, source.partition_idle_timeout_ms)
 

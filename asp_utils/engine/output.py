@@ -97,9 +97,7 @@ class Output:
     @property
     def is_full(self) -> bool:
         """Whether so much waits that a checkpoint is due at once."""
-        return (
-            self._waiting_bytes >= _WAITING_BYTES or self._waiting_count >= _WAITING_DOCUMENTS
-        )
+        return self._waiting_bytes >= _WAITING_BYTES or self._waiting_count >= _WAITING_DOCUMENTS
 
     def take(
         self,

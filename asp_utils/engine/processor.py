@@ -110,17 +110,24 @@ class Processor:
 
     def step(self, max_wait_ms: int) -> bool:
         """Take one batch, or note that there was none; whether there was one."""
-        wait_ms = 0 if self._pending or self.parts.output.waits else max_wait_ms
-        batch = self.parts.source.read(self._batch_documents(), wait_ms)
+        batch = self.parts.source.read(self._batch_documents(), self._wait_ms(max_wait_ms))
         if batch is None:
             self._idle()
         else:
             self._idle_since_ms = None
             self._feed(batch)
         self.parts.output.poll()
-        if self._checkpoint_due(idle=batch is None):
+        if self._ms_to_checkpoint(idle=batch is None) <= 0:
             self.checkpoint()
         return batch is not None
+
+    def _wait_ms(self, max_wait_ms: int) -> int:
+        """How long to wait for documents: not while others are under way."""
+        if self._pending:
+            return 0
+        if self.parts.output.waits:
+            return max(0, min(max_wait_ms, self._ms_to_checkpoint(idle=True)))
+        return max_wait_ms
 
     def _batch_documents(self) -> int:
         """How many documents to read at once: no more than the slowest stage takes in a while."""
@@ -156,24 +163,28 @@ class Processor:
         sink = parts.output.sink.snapshot() if parts.output.sink else ()
         return Checkpoint(position, parts.stats.snapshot(), windows, sink)
 
-    def _checkpoint_due(self, *, idle: bool) -> bool:
+    def _ms_to_checkpoint(self, *, idle: bool) -> int:
         """By the clock, or because output waits for one; costly ones are taken less often."""
         since_ms = self.surroundings.clock.now_ms() - self._checkpoint_ms
         output, has_state = self.parts.output, self.parts.windows is not None
+        if output.is_full:
+            return 0
         if output.waits:
-            due_ms = 0 if idle or output.is_full else _COMMIT_INTERVAL_MS
+            due_ms = 0 if idle else _COMMIT_INTERVAL_MS
             enough_ms = _COMMIT_SHARE * self._checkpoint_cost_ms if has_state else 0
         else:
             due_ms = CHECKPOINT_INTERVAL_MS
             enough_ms = _CHECKPOINT_SHARE * self._checkpoint_cost_ms
-        return since_ms >= max(due_ms, min(enough_ms, _MAX_CHECKPOINT_INTERVAL_MS))
+        return max(due_ms, min(enough_ms, _MAX_CHECKPOINT_INTERVAL_MS)) - since_ms
 
     def _feed(self, batch: Batch) -> None:
         """Send a batch to mongod; take back the oldest when enough are in flight."""
         parts = self.parts
         arrival = parts.intake.take(batch)
         horizon_ms = parts.windows.windows.horizon_ms if parts.windows else 0
-        inside = self.chains.begin(parts.steps.per_batch, arrival.documents)
+        inside = self.chains.begin(
+            parts.steps.per_batch, arrival.documents, size_bytes=arrival.size_bytes
+        )
         self._batch_count += 1
         self._pending.append(_Flight(inside, horizon_ms, arrival))
         if parts.windows is not None:
@@ -212,8 +223,9 @@ class Processor:
 
     def _count(self, arrival: Arrival) -> None:
         name, path = self.parts.intake.source.operator_name, self.parts.intake.source_path
-        now_ms = arrival.read_us // 1000
-        self.parts.stats.count_input(name, path, arrival.count, arrival.size_bytes, now_ms)
+        stats, documents = self.parts.stats, len(arrival.batch.documents)
+        stats.count_input(name, path, arrival.count, documents, arrival.size_bytes)
+        stats.last_message_ms = arrival.read_us // 1000
 
     def _keep(self, windows: OpenWindows, documents: list[Document], arrival: Arrival) -> None:
         """Put documents into their windows; those that came too late go to the dead letters."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bson import Int64
 
 from asp_utils.engine.chain import OwnStep
-from asp_utils.units import datetime_of
+from asp_utils.units import bson_date_of, datetime_of
 
 if TYPE_CHECKING:
     from asp_utils.engine.open_windows import OpenWindows
@@ -83,11 +83,11 @@ def _window_fields(windows: OpenWindows) -> Document:
     fields: Document = {"windowsClosed": Int64(windows.closed_count)}
     watermark = windows.windows.watermark
     if watermark.started:
-        fields["watermark"] = datetime_of(watermark.value_ms)
+        fields["watermark"] = bson_date_of(watermark.value_ms)
     starts = [window.start_ms for window in list(windows.windows.open.values())]
     if starts:
-        fields["minOpenWindowStartTime"] = datetime_of(min(starts))
-        fields["maxOpenWindowStartTime"] = datetime_of(max(starts))
+        fields["minOpenWindowStartTime"] = bson_date_of(min(starts))
+        fields["maxOpenWindowStartTime"] = bson_date_of(max(starts))
     return fields
 
 
@@ -133,7 +133,7 @@ def _watermark_facts(processor: Processor, windows: OpenWindows) -> Document:
         partitions.append(
             {
                 "partition": name or "all",
-                "watermark": None if highest is None else datetime_of(highest),
+                "watermark": None if highest is None else bson_date_of(highest),
                 "idle": name is not None and watermark.is_idle(name),
             }
         )
@@ -152,9 +152,9 @@ def _open_windows(windows: OpenWindows) -> Document:
     by_end = sorted(windows.windows.open.values(), key=lambda each: each.end_ms)
     shown = [
         {
-            "start": datetime_of(window.start_ms),
-            "end": datetime_of(window.end_ms),
-            "closesAtWatermark": datetime_of(window.end_ms + windows.shape.allowed_lateness_ms),
+            "start": bson_date_of(window.start_ms),
+            "end": bson_date_of(window.end_ms),
+            "closesAtWatermark": bson_date_of(window.end_ms + windows.shape.allowed_lateness_ms),
             "messageCount": window.count,
             "stateSize": window.held_bytes + window.stored_bytes,
             **({"partition": window.partition} if windows.shape.is_session else {}),

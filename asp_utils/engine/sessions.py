@@ -54,7 +54,8 @@ class Sessions(Windows):
         lateness = self.shape.allowed_lateness_ms
         horizon = self.horizon_ms
         for index, (document, time) in enumerate(zip(documents, times_ms, strict=True)):
-            document[WINDOW_FIELD] = mark_metadata({"t": time, "h": max(horizon, NEVER), "i": index})
+            mark = {"t": time, "h": max(horizon, NEVER), "i": index}
+            document[WINDOW_FIELD] = mark_metadata(mark)
             partition = partitions[index] if partitions is not None else None
             horizon = self.watermark.observe(time, partition) - lateness
         return list(range(len(documents))), []

@@ -34,9 +34,10 @@ _KEPT: Final = (
 
 @dataclass
 class OperatorStats:
-    """Counters of one stage; sizes in BSON bytes, counted where documents enter and leave mongod.
+    """Counters of one stage; sizes in BSON bytes.
 
-    The time of a run of stages at mongod is shared out evenly among them.
+    Sizes are known where documents enter and leave mongod, hidden fields included; the time of a
+    run of stages at mongod is shared out evenly among them.
     """
 
     name: str
@@ -71,7 +72,12 @@ class OperatorStats:
         """The item with its place in the pipeline and its time."""
         spent_ms = Int64(round(self.spent_s * 1000))
         times = {"executionTimeMillis": spent_ms, "timeSpentMillis": spent_ms}
-        return {**self.to_document(), **times, "path": self.path}
+        document = {**self.to_document(), **times, "path": self.path}
+        for way in ("input", "output"):
+            if document[f"{way}MessageCount"] and not document[f"{way}MessageSize"]:
+                # Inside of mongod nobody counts bytes: no figure is better than a wrong one.
+                del document[f"{way}MessageSize"]
+        return document
 
 
 @dataclass
@@ -102,15 +108,16 @@ class Stats:
             for name, path in stages
         }
 
-    def count_input(self, name: str, path: str, count: int, size_bytes: int, now_ms: int) -> None:
-        """Documents that came in from the source."""
+    def count_input(
+        self, name: str, path: str, records: int, documents: int, size_bytes: int
+    ) -> None:
+        """Records that came in from the source, and the documents they gave."""
         operator = self.operator(name, path)
         for counters in (self.total, operator):
-            counters.input_message_count += count
+            counters.input_message_count += records
             counters.input_message_size += size_bytes
-        operator.output_message_count += count
+        operator.output_message_count += documents
         operator.output_message_size += size_bytes
-        self.last_message_ms = now_ms
 
     def count_output(self, name: str, path: str, count: int, size_bytes: int) -> None:
         """Documents that went to the sink."""

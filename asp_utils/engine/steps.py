@@ -155,6 +155,8 @@ class _Builder:
         if not self.partial_groups or early_count >= len(self.plan.inner):
             return None
         first = self.plan.inner[early_count]
+        if first.name == "$count":
+            return split_group({"_id": None, first.options: {"$sum": 1}})
         if first.name != "$group":
             return None
         group = carry(self._with_bounds(first.stage), carried)
@@ -193,6 +195,8 @@ class _Builder:
         if split is not None:
             group = self._link(inner[0], split.merge)
             links.append(_Link(group.name, group.path, group.stage, None, True, True))
+            if inner[0].name == "$count":
+                links.append(_Link(group.name, "", {"$project": {"_id": 0}}))
             inner = inner[1:]
         carried: list[str] = []
         for planned in (*inner, *self.plan.after):

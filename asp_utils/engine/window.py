@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import bson
 from bson.raw_bson import RawBSONDocument
 
-from asp_utils.engine.event_time import Watermark
-from asp_utils.units import datetime_of
+from asp_utils.engine.event_time import NEVER, Watermark
+from asp_utils.units import bson_date_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -175,18 +175,28 @@ class Windows(ABC):
 
     def metadata(self, window: OpenWindow, source_type: str) -> Document:
         """The stream metadata inside and after a window."""
-        bounds = {"start": datetime_of(window.start_ms), "end": datetime_of(window.end_ms)}
+        bounds = {"start": bson_date_of(window.start_ms), "end": bson_date_of(window.end_ms)}
         return {"source": {"type": source_type}, "window": bounds}
 
-    def idle_horizon_ms(self, idle_ms: int) -> int | None:
+    @property
+    def silent_from_ms(self) -> int:
+        """The event time at which silence finds the stream."""
+        watermark = self.watermark
+        if watermark.started:
+            return watermark.value_ms
+        # A partition that never gave anything holds the watermark, but silence is silence.
+        return max(watermark.highest.values(), default=NEVER)
+
+    def idle_horizon_ms(self, idle_ms: int, from_ms: int) -> int | None:
         """The horizon that `idle_ms` of silence implies; None when no window closes by it.
 
-        A window closes after max(time left in it, idleTimeout) since the source went idle.
+        A window closes after max(time left in it, idleTimeout) since the source went idle, when
+        the stream stood at `from_ms`.
         """
         timeout = self.shape.idle_timeout_ms
         if timeout is None or idle_ms < timeout or not self.open:
             return None
-        reached = self.watermark.value_ms + idle_ms
+        reached = from_ms + idle_ms
         ends = [window.end_ms for window in self.open.values()]
         return max((end for end in ends if end <= reached), default=None)
 

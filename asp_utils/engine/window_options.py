@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from asp_utils.pipeline.grammar import Duration, DurationOrZero, Offset, Options, span_ms
 
-_DEFAULT_LATENESS: Final = Duration(size=3, unit="second")
+_DEFAULT_LATENESS_MS: Final = 3000
 
 
 class WindowOptions(Options):
@@ -39,7 +39,7 @@ class WindowOptions(Options):
     def lateness_ms(self) -> int:
         """`allowedLateness`, or its default."""
         if self.allowed_lateness is None:
-            return 0 if self.is_processing_time else _DEFAULT_LATENESS.ms
+            return 0 if self.is_processing_time else _DEFAULT_LATENESS_MS
         return span_ms(self.allowed_lateness)
 
 

@@ -80,6 +80,15 @@ def local_start(
             ],
         ),
     ] = None,
+    exactly_once: Annotated[
+        bool | None,
+        Field(
+            description="`engine.exactly_once`: whether output and checkpoint are committed in one "
+            "transaction where a `$merge` writes into the instance's own server. On when it was "
+            "never set; false delivers at least once, as Atlas does. Holds for processors that are "
+            "started from then on."
+        ),
+    ] = None,
     timeout_s: TimeoutSeconds = 60,
 ) -> LocalInstance:
     """Start the local instance, or find it running; it stays until it is stopped.
@@ -95,6 +104,8 @@ def local_start(
     """
     before = lifecycle.status(ctx.local_folder)
     state = lifecycle.start(ctx.local_folder, timeout_s=timeout_s)
+    if exactly_once is not None:
+        lifecycle.set_exactly_once(state, wanted=exactly_once)
     if connections:
         told_warnings(ctx, lifecycle.add_connections(state, connections), prefix="$.")
     return _shown(state, changed=before is None)

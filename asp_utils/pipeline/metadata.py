@@ -67,7 +67,7 @@ _LEGACY: Final = "$_stream_meta"
 
 def metadata_warnings(scene: Scene) -> Iterator[Fault]:
     """Metadata that is asked for and never there, or under a name of the past."""
-    written: set[str] = set()
+    written: dict[str, Located] = {}
     for stage in scene.stages[1:]:
         options = _own(scene, stage)
         for path, asked in metadata_paths(options, stage.path):
@@ -76,7 +76,7 @@ def metadata_warnings(scene: Scene) -> Iterator[Fault]:
                 yield fault.below(path)
         yield from _legacy_names(options, stage.path)
         if stage.name == "$setStreamMeta" and isinstance(stage.options, dict):
-            written |= set(stage.options)
+            written |= dict.fromkeys(stage.options, stage)
 
 
 def _own(scene: Scene, stage: Located) -> Any:
@@ -86,9 +86,13 @@ def _own(scene: Scene, stage: Located) -> Any:
     return stage.options
 
 
-def _never_there(scene: Scene, stage: Located, asked: str, written: set[str]) -> Fault | None:
-    if any(asked == path or asked.startswith(f"{path}.") for path in written):
-        return None
+def _never_there(
+    scene: Scene, stage: Located, asked: str, written: dict[str, Located]
+) -> Fault | None:
+    writers = [s for path, s in written.items() if asked == path or asked.startswith(f"{path}.")]
+    if writers:
+        lost = all(writer in scene.before for writer in writers) and _has_passed(scene, stage)
+        return _not_kept(asked) if lost else None
     if asked not in PATHS and not asked.startswith(tuple(f"{path}." for path in _OPEN)):
         close = nearest(asked, [*PATHS, *written])
         hint = f"did you mean {close!r}?" if close else f"known: {', '.join(PATHS[4:])}"
@@ -103,7 +107,7 @@ def _never_there(scene: Scene, stage: Located, asked: str, written: set[str]) ->
 def _outside_window(scene: Scene, stage: Located, asked: str) -> Fault | None:
     if scene.window is None:
         return Fault("", f"{asked} is there only with a window", "")
-    if stage in scene.before:
+    if not _has_passed(scene, stage):
         return Fault("", f"{asked} is there only in the window and behind it", "")
     if asked.startswith(_SESSION) and scene.window.name != "$sessionWindow":
         return Fault("", f"{asked} is there only with $sessionWindow", "")
@@ -116,10 +120,22 @@ def _of_another_source(scene: Scene, stage: Located, asked: str) -> Fault | None
         if any(field == name or field.startswith(f"{name}.") for name in names):
             if scene.source_type not in (kind, ""):
                 return Fault("", f"{asked} is there only with {_SOURCE_NAMES[kind]}", "")
-            if scene.window is not None and stage not in scene.before:
-                message = f"{asked} differs from document to document: a window does not keep it"
-                return Fault("", message, "copy it into a field before the window")
+            if _has_passed(scene, stage):
+                return _not_kept(asked)
     return None
+
+
+def _has_passed(scene: Scene, stage: Located) -> bool:
+    """Whether documents are in a window, or behind it, when they come to the stage.
+
+    The window's own options (`partitionBy`) are evaluated before.
+    """
+    return scene.window is not None and stage is not scene.window and stage not in scene.before
+
+
+def _not_kept(asked: str) -> Fault:
+    message = f"{asked} differs from document to document: a window does not keep it"
+    return Fault("", message, "copy it into a field before the window")
 
 
 def _stands_before(scene: Scene, stage: Located, name: str) -> bool:

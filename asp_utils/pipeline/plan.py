@@ -75,13 +75,6 @@ class Plan:
             readers.append(replace(self.window, options={**self.window.options, "pipeline": []}))
         return any(stage.reads_metadata or stage.spec.writes_metadata for stage in readers)
 
-    @property
-    def added_parallelism(self) -> int:
-        """The sum of `parallelism - 1` over all stages (asp-reference.md 2.14)."""
-        stages = [*self.before, *self.inner, *self.after, *([self.sink] if self.sink else [])]
-        asked = [s.options.get("parallelism", 1) for s in stages if isinstance(s.options, dict)]
-        return sum(max(0, p - 1) for p in asked if isinstance(p, int))
-
 
 def plan_pipeline(
     pipeline: Sequence[Mapping[str, Any]],

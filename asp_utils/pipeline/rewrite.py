@@ -51,7 +51,6 @@ def queries_metadata(value: Any) -> bool:
 
 def resolve_metadata(stage: Stage, base: str) -> Stage:
     """Replace `{$meta: "stream.x"}` by `base.x`; base is `$__asp_m` or `$$aspStream`."""
-
     whole: Any = base
     if base == f"${METADATA_FIELD}":
         whole = {"$unsetField": {"field": _REDACT_MARK, "input": base}}

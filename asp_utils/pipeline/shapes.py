@@ -8,6 +8,7 @@ Source: MongoDB manual, "Aggregation Stages".
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.errors import Fault
@@ -120,7 +121,9 @@ def _sort(options: Any) -> Faults:
         for field, order in options.items():
             if isinstance(order, dict):
                 continue
-            if isinstance(order, bool) or order not in _ORDERS:
+            # mongod cuts off fractions.
+            whole = int(order) if isinstance(order, float) and isfinite(order) else order
+            if isinstance(order, bool) or whole not in _ORDERS:
                 message = f"must be 1 (ascending) or -1 (descending), not {shown(order)}"
                 yield Fault(f".{field}", message, "", BAD_VALUE)
 

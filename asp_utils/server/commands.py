@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from asp_utils.server.arguments import ARRAY, read_arguments
+from asp_utils.server.arguments import ARRAY, BOOL, read_arguments
 from asp_utils.server.changes import CHANGING_COMMANDS
 from asp_utils.server.queries import QUERY_COMMANDS
 from asp_utils.server.replies import CommandFailure, with_warnings
@@ -61,11 +61,21 @@ async def _drop_connections(
     return {}
 
 
+async def _configure_engine(
+    workspace: LocalWorkspace, _caller: Caller, command: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Change a setting of the engine; the local instance's own."""
+    given = read_arguments(command, {"exactlyOnce": BOOL}, required=("exactlyOnce",))
+    await workspace.engine.set_exactly_once(wanted=given["exactlyOnce"])
+    return {}
+
+
 COMMANDS: Final[dict[str, Handler]] = {
     **CHANGING_COMMANDS,
     **SAMPLING_COMMANDS,
     **QUERY_COMMANDS,
     "localUpsertConnections": _upsert_connections,
     "localDropConnections": _drop_connections,
+    "localConfigureEngine": _configure_engine,
 }
 """Command name to handler."""

@@ -20,6 +20,7 @@ from asp_utils.clients.owned_process import OwnedProcess
 from asp_utils.errors import AspError, EnvironmentMissing, ExitCode
 from asp_utils.server.commands import answer_command
 from asp_utils.server.connections import ConnectionRegistry
+from asp_utils.server.engine_settings import EngineSettings
 from asp_utils.server.handshake import Doorkeeper
 from asp_utils.server.instance_folder import InstanceFolder, InstanceState
 from asp_utils.server.launcher import Launcher
@@ -133,19 +134,21 @@ class _Daemon:
         processors, connections = ProcessorStore(store), ConnectionRegistry(store)
         await processors.prepare()
         await connections.seed(self._mongod_uri)
-        cursors = Cursors(limits)
+        cursors, engine = Cursors(limits), EngineSettings(store)
         launcher = Launcher(
             command=self._wiring.worker_command,
             log_folder=self._place.path / "workers",
             mongod_uri=self._mongod_uri,
             database=DATABASE,
             connections=connections,
+            engine=engine,
         )
         return LocalWorkspace(
             processors=processors,
             connections=connections,
+            engine=engine,
             supervisor=Supervisor(launcher, processors, cursors, limits),
-            temporaries=TemporaryProcessors(launcher, cursors, limits),
+            temporaries=TemporaryProcessors(launcher, processors, cursors, limits),
             cursors=cursors,
             check_processor=self._wiring.check_processor,
             check_modify=self._wiring.check_modify,

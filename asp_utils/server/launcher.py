@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from asp_utils.server.connections import ConnectionRegistry
+    from asp_utils.server.engine_settings import EngineSettings
     from asp_utils.server.processors import Processor
 
 WORKSPACE: Final = "local"
@@ -28,6 +29,7 @@ class Launcher:
     mongod_uri: str
     database: str
     connections: ConnectionRegistry
+    engine: EngineSettings
 
     async def launch(
         self, processor: Processor, handlers: Handlers, *, mode: str, resume: bool
@@ -47,7 +49,8 @@ class Launcher:
             "pipeline": processor.pipeline,
             "options": {
                 key: processor.options[key] for key in _WORKER_OPTIONS if key in processor.options
-            },
+            }
+            | await self.engine.worker_options(),
             "connections": await self.connections.by_name(),
             "stateUri": self.mongod_uri,
             "stateDb": self.database,

@@ -39,6 +39,7 @@ __all__ = [
     "InstanceState",
     "add_connections",
     "connect",
+    "set_exactly_once",
     "start",
     "status",
     "stop",
@@ -100,6 +101,12 @@ def add_connections(
             )
         except PipelineInvalid as error:
             raise ConfigInvalid("config", error.faults) from error
+
+
+def set_exactly_once(state: InstanceState, *, wanted: bool) -> None:
+    """Say whether a running instance's workers deliver exactly once where that is possible."""
+    with closing(connect(state)) as endpoint:
+        endpoint.command({"localConfigureEngine": 1, "exactlyOnce": wanted})
 
 
 def status(folder: Path) -> InstanceState | None:

@@ -14,6 +14,7 @@ from asp_utils.server.replies import CommandFailure
 if TYPE_CHECKING:
     from asp_utils.errors import Fault
     from asp_utils.server.connections import ConnectionRegistry
+    from asp_utils.server.engine_settings import EngineSettings
     from asp_utils.server.processor_store import ProcessorStore
     from asp_utils.server.processors import Processor
     from asp_utils.server.samples import Cursors
@@ -75,6 +76,7 @@ class LocalWorkspace:
 
     processors: ProcessorStore
     connections: ConnectionRegistry
+    engine: EngineSettings
     supervisor: Supervisor
     temporaries: TemporaryProcessors
     cursors: Cursors

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from asp_utils.errors import AspError
 from asp_utils.server.explanation import without_worker
 from asp_utils.server.outcome import failure_of_outcome
 from asp_utils.server.processors import STARTED, Processor
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from asp_utils.server.launcher import Launcher
     from asp_utils.server.limits import Limits
+    from asp_utils.server.processor_store import ProcessorStore
     from asp_utils.server.samples import Cursors, SampleCursor
     from asp_utils.server.worker import Worker
 
@@ -34,9 +36,12 @@ class TemporaryProcessor:
     as there is no checkpoint to go on from.
     """
 
-    def __init__(self, processor: Processor, cursor: SampleCursor, limits: Limits) -> None:
+    def __init__(
+        self, processor: Processor, cursor: SampleCursor, store: ProcessorStore, limits: Limits
+    ) -> None:
         self.processor = processor
         self.cursor = cursor
+        self._store = store
         self._limits = limits
         self._enough = asyncio.Event()
         self._worker: Worker | None = None
@@ -96,6 +101,9 @@ class TemporaryProcessor:
             # Before the worker is stopped, as it may be waiting for room in the cursor.
             self.cursor.end()
             await worker.stop(_STOP_S)
+        with suppress(AspError):
+            # What its windows had no room for in memory.
+            await self._store.discard_state(self.processor.id)
 
     async def _on_output(self, event: RawBSONDocument) -> None:
         await self.cursor.put(event["docs"])
@@ -107,8 +115,11 @@ class TemporaryProcessor:
 class TemporaryProcessors:
     """Every temporary processor by name."""
 
-    def __init__(self, launcher: Launcher, cursors: Cursors, limits: Limits) -> None:
+    def __init__(
+        self, launcher: Launcher, store: ProcessorStore, cursors: Cursors, limits: Limits
+    ) -> None:
         self._launcher = launcher
+        self._store = store
         self._cursors = cursors
         self._limits = limits
         self._running: dict[str, TemporaryProcessor] = {}
@@ -125,7 +136,7 @@ class TemporaryProcessors:
         name = f"process-{secrets.token_hex(8)}"
         processor = Processor(name, pipeline, options, user, state=STARTED, has_started=True)
         cursor_id, cursor = self._cursors.open(name, lambda: self._forget(name))
-        temporary = TemporaryProcessor(processor, cursor, self._limits)
+        temporary = TemporaryProcessor(processor, cursor, self._store, self._limits)
         self._running[name] = temporary
         with ExitStack() as undo:
             undo.callback(cursor.close)

@@ -24,6 +24,11 @@ run $cli/cli_sp_process.py $steps/1_sample_source.json
 say "Test the logic: a tumbling window, nothing stored"
 run $cli/cli_sp_process.py $steps/2_test_logic.json
 
+say "Check the pipeline that is to stay, and run pipelines under a virtual clock"
+run $cli/cli_pipeline_check.py $steps/2a_check_pipeline.json
+run $cli/cli_pipeline_explain.py $steps/2b_explain_pipeline.json
+run $cli/cli_pipeline_test.py $steps/2c_test_examples.json
+
 say "Create the processor with a sink, and start it"
 run $cli/cli_sp_create_stream_processor.py $steps/3_create_processor.json
 run $cli/cli_sp_start_stream_processor.py $steps/4_start_processor.json
@@ -36,8 +41,9 @@ while kill -0 $sample 2> /dev/null; do
 done
 wait $sample
 
-say "Its statistics, and the collection it merged into"
+say "Its statistics, what its windows wait for, and the collection it merged into"
 run $cli/cli_sp_get_stream_processor_stats.py $steps/6_stats.json
+run $cli/cli_sp_explain_stream_processor.py $steps/6a_why_no_output.json --output pretty
 run $steps/read.py
 
 say "Stop, drop, and look at the session"

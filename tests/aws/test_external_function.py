@@ -10,9 +10,9 @@ from bson import ObjectId
 
 from asp_utils.engine.check import check_processor
 from asp_utils.engine.failures import ProcessorFailed
-from asp_utils.engine.stages.external_function import (
-    SPEC,
-    ExternalFunctionOptions,
+from asp_utils.engine.stages.external_function import SPEC
+from asp_utils.engine.stages.external_function_options import ExternalFunctionOptions
+from asp_utils.engine.stages.external_function_stage import (
     ExternalFunctionStage,
     open_external_function,
     open_external_function_sink,

@@ -10,12 +10,9 @@ import pytest
 from bson import Decimal128
 
 from asp_utils.engine.failures import ProcessorFailed
-from asp_utils.engine.sinks.emit_kinesis import (
-    SPEC,
-    KinesisEmitOptions,
-    KinesisSink,
-    open_kinesis_emit,
-)
+from asp_utils.engine.sinks.emit_kinesis import SPEC
+from asp_utils.engine.sinks.emit_kinesis_options import KinesisEmitOptions
+from asp_utils.engine.sinks.emit_kinesis_sink import KinesisSink, open_kinesis_emit
 from asp_utils.units import datetime_of
 from tests.aws.conftest import KEYS, START_MS, client
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asp_utils.engine.failures import ProcessorFailed
-from asp_utils.engine.sources.kinesis import KinesisSource, KinesisSourceOptions, open_kinesis
+from asp_utils.engine.sources.kinesis_options import KinesisSourceOptions
+from asp_utils.engine.sources.kinesis_source import KinesisSource, open_kinesis
 from tests.aws.conftest import START_MS
 from tests.aws.kinesis_service import KinesisService, Refused
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asp_utils.engine.failures import ProcessorFailed
-from asp_utils.engine.sources.kinesis import KinesisSource, KinesisSourceOptions, open_kinesis
+from asp_utils.engine.sources.kinesis_options import KinesisSourceOptions
+from asp_utils.engine.sources.kinesis_source import KinesisSource, open_kinesis
 from asp_utils.pipeline.grammar import option_faults
 from asp_utils.units import datetime_of
 from tests.aws.conftest import KEYS, client

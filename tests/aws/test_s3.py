@@ -13,7 +13,9 @@ import pytest
 from bson import Decimal128, Int64
 
 from asp_utils.engine.failures import ProcessorFailed
-from asp_utils.engine.sinks.emit_s3 import SPEC, S3Options, S3Sink, open_s3
+from asp_utils.engine.sinks.emit_s3 import SPEC
+from asp_utils.engine.sinks.emit_s3_options import S3Options
+from asp_utils.engine.sinks.emit_s3_sink import S3Sink, open_s3
 from asp_utils.pipeline.grammar import option_faults
 from asp_utils.units import datetime_of
 from tests.aws.conftest import KEYS, START_MS

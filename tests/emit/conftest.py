@@ -9,8 +9,8 @@ import pytest
 
 from asp_utils.engine.clock import ManualClock
 from asp_utils.engine.context import Surroundings
-from asp_utils.engine.sinks.emit_kafka import open_kafka_emit
 from asp_utils.engine.sinks.emit_kafka_options import KafkaEmitOptions
+from asp_utils.engine.sinks.emit_kafka_sink import open_kafka_emit
 from tests.emit.registry import Registry, Server
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from asp_utils.clients.mongod import Mongod
     from asp_utils.engine.evaluate import Evaluator
-    from asp_utils.engine.sinks.emit_kafka import KafkaEmitSink
+    from asp_utils.engine.sinks.emit_kafka_sink import KafkaEmitSink
     from tests.kafka_broker import Broker
 
     Document = dict[str, Any]

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asp_utils.engine.computed import Computed, value_probes
+from asp_utils.engine.computed import Computed
+from asp_utils.engine.value_probes import value_probes
 from asp_utils.pipeline.rewrite import METADATA_FIELD, METADATA_VARIABLE, WINDOW_FIELD
 
 if TYPE_CHECKING:

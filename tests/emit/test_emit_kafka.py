@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Message
 
     from asp_utils.engine.sinks import Rejected
-    from asp_utils.engine.sinks.emit_kafka import KafkaEmitSink
+    from asp_utils.engine.sinks.emit_kafka_sink import KafkaEmitSink
     from tests.emit.registry import Registry
     from tests.kafka_broker import Broker
 
@@ -443,7 +443,7 @@ def test_too_many_topics_fail_the_processor(
     kafka_broker: Broker,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("asp_utils.engine.sinks.emit_kafka.MAX_TARGETS", 1)
+    monkeypatch.setattr("asp_utils.engine.sinks.emit_kafka_sink.MAX_TARGETS", 1)
     sink = to_kafka("$t")
     with pytest.raises(ProcessorFailed, match="more than 1 different topics") as caught:
         sink.write([{"t": kafka_broker.topic()}, {"t": "another"}], None)

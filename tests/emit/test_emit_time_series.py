@@ -10,11 +10,11 @@ import pytest
 
 from asp_utils.engine.catalogue import catalogue
 from asp_utils.engine.failures import ProcessorFailed
-from asp_utils.engine.sinks.emit_time_series import (
+from asp_utils.engine.sinks.emit_time_series_options import (
     TimeSeriesEmitOptions,
-    open_time_series,
     time_series_probes,
 )
+from asp_utils.engine.sinks.emit_time_series_sink import open_time_series
 from asp_utils.pipeline.check import check_pipeline
 from asp_utils.pipeline.rewrite import METADATA_FIELD, WINDOW_FIELD
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pymongo import MongoClient
 
     from asp_utils.engine.context import Surroundings
-    from asp_utils.engine.sinks.emit_time_series import TimeSeriesSink
+    from asp_utils.engine.sinks.emit_time_series_sink import TimeSeriesSink
 
     Document = dict[str, Any]
 
@@ -243,7 +243,7 @@ def test_hidden_fields_stay_here(
 def test_too_many_targets_fail_the_processor(
     emit: Callable[..., TimeSeriesSink], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asp_utils.engine.sinks.emit_time_series.MAX_TARGETS", 1)
+    monkeypatch.setattr("asp_utils.engine.sinks.emit_time_series_sink.MAX_TARGETS", 1)
     sink = emit("$m", SERIES)
     with pytest.raises(ProcessorFailed, match="more than 1 different targets") as caught:
         sink.write([{"m": "a", "at": AT}, {"m": "b", "at": AT}], None)

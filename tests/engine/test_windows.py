@@ -1,4 +1,4 @@
-"""Tumbling windows, as a user sees them: documents in, windows out."""
+"""What holds of windows whatever the documents are; examples are fixtures (tests/fixtures)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from asp_utils.engine.evaluate import Evaluator
 from asp_utils.engine.fixed_windows import TumblingWindows
+from asp_utils.engine.sessions import Sessions
 from asp_utils.engine.window import WindowShape
-from asp_utils.units import datetime_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,121 +34,7 @@ def source(documents: list[dict[str, Any]]) -> dict[str, Any]:
     return {"$source": {"documents": documents, "timeField": {"$toDate": "$at"}}}
 
 
-COUNT = [{"$group": {"_id": None, "count": {"$sum": 1}}}]
 START = {"$set": {"start": {"$meta": "stream.window.start"}}}
-
-
-def test_the_official_example(rig: Callable[..., Any]) -> None:
-    """Thirty minutes, one minute of lateness (asp-reference.md 2.7).
-
-    arrivals   20:00 20:25 20:10 20:30:30 20:29 20:10 20:35
-    20:00-30   [ x     x     x              x     x   ]     closes when 20:35 arrives
-    20:30-21                      x                    x    stays open
-    """
-    times = ["20:00:00", "20:25:00", "20:10:00", "20:30:30", "20:29:00", "20:10:00", "20:35:00"]
-    window = tumbling(30, "minute", COUNT, allowedLateness={"size": 1, "unit": "minute"})
-    made = rig([source([{"at": at(t)} for t in times]), window, START]).drain()
-    assert made.output == [{"_id": None, "count": 5, "start": DAY + timedelta(hours=20)}]
-    assert [(datetime_of(w.start_ms), w.count) for w in made.open] == [
-        (DAY + timedelta(hours=20, minutes=30), 2)
-    ]
-    assert made.dead == []
-
-
-def test_a_late_document_goes_to_the_dead_letters_with_what_it_missed(
-    rig: Callable[..., Any],
-) -> None:
-    """Its window (00:00) closed with the document before it."""
-    documents: list[dict[str, Any]] = [
-        {"at": at("00:00:10"), "n": 1},
-        {"at": at("00:02:00")},
-        {"at": at("00:00:20"), "n": 3},
-    ]
-    window = tumbling(1, "minute", COUNT, allowedLateness={"size": 0, "unit": "second"})
-    made = rig([source(documents), {"$set": {"seen": True}}, window]).drain()
-    assert made.output == [{"_id": None, "count": 1}]
-    letter = made.dead[0]
-    assert letter["errInfo"]["reason"] == "Input document arrived late."
-    assert letter["missedWindowStartTimes"] == [DAY]
-    assert letter["doc"] == {"at": at("00:00:20"), "n": 3, "seen": True}
-
-
-def test_a_filtered_document_is_not_late_but_still_moves_the_watermark(
-    rig: Callable[..., Any],
-) -> None:
-    documents = [
-        {"at": at("00:00:10"), "n": 1},
-        {"at": at("00:02:00"), "n": 0},
-        {"at": at("00:00:20"), "n": 0},
-    ]
-    window = tumbling(1, "minute", COUNT, allowedLateness=0)
-    made = rig([source(documents), {"$match": {"n": 1}}, window]).drain()
-    assert made.output == [{"_id": None, "count": 1}]
-    assert made.dead == []
-
-
-def test_three_seconds_of_lateness_unless_told_otherwise(rig: Callable[..., Any]) -> None:
-    documents = [
-        {"at": at(t)} for t in ("00:00:10", "00:01:02.999", "00:00:59", "00:01:03", "00:00:58")
-    ]
-    made = rig([source(documents), tumbling(1, "minute", COUNT)]).drain()
-    assert made.output == [{"_id": None, "count": 2}]
-    assert len(made.dead) == 1
-
-
-def test_an_offset_moves_the_boundaries(rig: Callable[..., Any]) -> None:
-    documents = [{"at": at("00:00:20")}, {"at": at("00:00:40")}, {"at": at("00:05:00")}]
-    window = tumbling(1, "minute", COUNT, offset={"offsetFromUtc": 30, "unit": "second"})
-    made = rig([source(documents), window, START]).drain()
-    assert [d["start"] for d in made.output] == [
-        DAY - timedelta(seconds=30),
-        DAY + timedelta(seconds=30),
-    ]
-
-
-def test_silence_closes_windows_after_the_idle_timeout(rig: Callable[..., Any]) -> None:
-    window = tumbling(10, "second", COUNT, idleTimeout={"size": 30, "unit": "second"})
-    made = rig([source([{"at": at("00:00:01")}]), window])
-    made.processor.step(0)
-    made.processor.step(0)
-    made.clock.advance(29_999)
-    made.processor.step(0)
-    assert made.output == []
-    made.clock.advance(1)
-    made.processor.step(0)
-    assert made.output == [{"_id": None, "count": 1}]
-
-
-def test_processing_time_follows_the_clock_and_ignores_event_times(rig: Callable[..., Any]) -> None:
-    documents = [{"at": at("00:00:01")}, {"at": "1999-01-01T00:00:00Z"}]
-    window = tumbling(10, "second", COUNT, boundary="processingTime")
-    made = rig([source(documents), window])
-    made.processor.step(0)
-    made.processor.step(0)
-    assert made.output == []
-    made.clock.advance(10_000)
-    made.processor.step(0)
-    assert made.output == [{"_id": None, "count": 2}]
-
-
-def test_windows_close_in_order_and_run_what_follows(rig: Callable[..., Any]) -> None:
-    documents = [{"at": at(f"00:{m:02d}:00"), "m": m} for m in (3, 1, 2, 30)]
-    window = tumbling(
-        1,
-        "minute",
-        [{"$sort": {"m": 1}}, {"$limit": 1}],
-        allowedLateness={"size": 10, "unit": "minute"},
-    )
-    made = rig([source(documents), window, {"$project": {"m": 1}}]).drain()
-    assert made.output == [{"m": 1}, {"m": 2}, {"m": 3}]
-
-
-def test_documents_that_fail_inside_a_window_do_not_spoil_it(rig: Callable[..., Any]) -> None:
-    documents = [{"at": at(f"00:00:0{n}"), "n": n} for n in (2, 0, 4)] + [{"at": at("01:00:00")}]
-    group = {"$group": {"_id": None, "sum": {"$sum": {"$divide": [8, "$n"]}}}}
-    made = rig([source(documents), tumbling(1, "minute", [{"$sort": {"n": 1}}, group])]).drain()
-    assert made.output == [{"_id": None, "sum": 6.0}]
-    assert [letter["doc"]["n"] for letter in made.dead] == [0]
 
 
 ACCUMULATORS: dict[str, Any] = {
@@ -164,7 +50,10 @@ ACCUMULATORS: dict[str, Any] = {
     "top": {"$topN": {"n": 2, "sortBy": {"v": -1}, "output": "$v"}},
     "low": {"$minN": {"n": 2, "input": "$v"}},
     "bottom": {"$bottom": {"sortBy": {"v": -1}, "output": ["$v"]}},
+    "whole": {"$first": "$$ROOT"},
+    "until": {"$max": {"$meta": "stream.window.end"}},
 }
+KEYS: tuple[dict[str, Any], ...] = ({"k": 1}, {"k": 1.0}, {"k": None}, {}, {"k": {"a": None}})
 
 
 @settings(
@@ -175,7 +64,8 @@ def test_divided_groups_give_what_whole_ones_give(
     rig: Callable[..., Any], values: list[tuple[int, int]]
 ) -> None:
     documents = [
-        {"at": (DAY + timedelta(seconds=s)).isoformat(), "k": s % 3, "v": v} for s, v in values
+        {"at": (DAY + timedelta(seconds=s)).isoformat(), **KEYS[s % len(KEYS)], "v": v}
+        for s, v in values
     ]
     documents.append({"at": at("10:00:00"), "k": 0, "v": 0})
     group = {"$group": {"_id": "$k", **ACCUMULATORS}}
@@ -234,3 +124,60 @@ def test_a_restored_snapshot_is_the_same_state(times: list[int]) -> None:
     again.restore(windows.snapshot())
     assert again.open == windows.open
     assert again.watermark.value_ms == windows.watermark.value_ms
+
+
+def held(sessions: Sessions) -> list[list[int]]:
+    """The times in each open session, ascending."""
+    found = [sorted(document["t"] for document in w.documents()) for w in sessions.open.values()]
+    return sorted(found)
+
+
+def feed(sessions: Sessions, times: list[int], key: str = "") -> int:
+    """Put a batch of documents into sessions; how many came too late."""
+    documents: list[dict[str, Any]] = [{"t": time} for time in times]
+    sessions.mark(documents, times, None)
+    for document in documents:
+        document["__asp_w"]["k"] = key
+    placed, late = sessions.place(documents)
+    for document in placed:
+        sessions.window(document.pop("__asp_w")).hold(document)
+    return len(late)
+
+
+BATCHES = st.lists(st.lists(st.integers(0, 300), max_size=8), max_size=8)
+
+
+@given(BATCHES)
+def test_sessions_are_the_longest_chains_whatever_the_order_of_arrival(
+    batches: list[list[int]],
+) -> None:
+    sessions = Sessions(WindowShape(gap_ms=10, allowed_lateness_ms=10_000))
+    for batch in batches:
+        assert feed(sessions, batch) == 0
+    chains: list[list[int]] = []
+    for time in sorted(time for batch in batches for time in batch):
+        if chains and time - chains[-1][-1] < 10:
+            chains[-1].append(time)
+        else:
+            chains.append([time])
+    assert held(sessions) == chains
+    bounds = sorted((w.start_ms, w.end_ms) for w in sessions.open.values())
+    assert bounds == [(chain[0], chain[-1] + 10) for chain in chains]
+
+
+@given(BATCHES, st.integers(0, 20))
+def test_every_document_of_a_session_is_held_given_out_or_late(
+    batches: list[list[int]], lateness_ms: int
+) -> None:
+    sessions = Sessions(WindowShape(gap_ms=10, allowed_lateness_ms=lateness_ms))
+    late, given_out = 0, 0
+    for batch in batches:
+        late += feed(sessions, batch)
+        for window in sessions.take_closed(sessions.horizon_ms):
+            assert window.end_ms <= sessions.horizon_ms
+            given_out += len(window.held)
+        again = Sessions(sessions.shape)
+        again.restore(sessions.snapshot())
+        assert again.open == sessions.open
+        sessions = again
+    assert late + given_out + sum(map(len, held(sessions))) == sum(map(len, batches))

@@ -10,7 +10,12 @@ import pytest
 from asp_utils.engine.clock import ManualClock
 from asp_utils.engine.context import Surroundings
 from asp_utils.engine.stages.https import SPEC as HTTPS
-from asp_utils.engine.stages.https import HttpsSink, HttpsStage, open_https, open_https_sink
+from asp_utils.engine.stages.https_stage import (
+    HttpsSink,
+    HttpsStage,
+    open_https,
+    open_https_sink,
+)
 from asp_utils.pipeline.rewrite import METADATA_FIELD, mark_metadata
 
 from .endpoint import Endpoint

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from asp_utils.engine.clock import ManualClock
     from asp_utils.engine.context import Surroundings
-    from asp_utils.engine.stages.https import HttpsSink, HttpsStage
+    from asp_utils.engine.stages.https_stage import HttpsSink, HttpsStage
     from tests.enrich.endpoint import Seen
 
     Build = Callable[..., HttpsStage]

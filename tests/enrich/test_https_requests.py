@@ -15,7 +15,8 @@ from asp_utils.clients.http import HttpPool, HttpRequest, UnsendableRequest, joi
 from asp_utils.engine.catalogue import catalogue
 from asp_utils.engine.check import check_processor
 from asp_utils.engine.failures import ProcessorFailed
-from asp_utils.engine.stages.https import SPEC, HttpsStage, open_https
+from asp_utils.engine.stages.https import SPEC
+from asp_utils.engine.stages.https_stage import HttpsStage, open_https
 from asp_utils.pipeline.check import check_pipeline
 
 from .conftest import ran

@@ -1,4 +1,4 @@
-"""What a wrapper loads: nothing for help, and none of the heavy packages for a good config."""
+"""What a wrapper loads: nothing for help, nothing heavy for a good config, no client to check."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[2]
+CLIENTS = {"pymongo", "confluent_kafka", "httpx", "boto3", "botocore", "fastavro", "cramjam"}
+"""Packages that speak to other systems; a pipeline is checked without them."""
 HEAVY = {"pydantic", "typer", "httpx", "jinja2", "rich", "argparse", "asyncio"}
 
 
@@ -61,3 +63,30 @@ def test_a_bad_config_may_load_pydantic(wrappers: Path, tmp_path: Path) -> None:
         loaded(tmp_path, str(wrappers / "cli_echo.py"), str(config))
     assert caught.value.returncode == 64
     assert " pydantic\n" in caught.value.stderr
+
+
+LOAD_EVERY_STAGE = """
+from asp_utils.engine.catalogue import catalogue
+assert len([spec for kinds in catalogue().by_name.values() for spec in kinds]) > 30
+"""
+VALIDATE_EVERY_STAGE = """
+from asp_utils.engine.catalogue import catalogue
+for kinds in catalogue().by_name.values():
+    for spec in kinds:
+        spec.options is None or spec.options.model_rebuild(force=True)
+"""
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        pytest.param(LOAD_EVERY_STAGE, id="catalogue"),
+        pytest.param(VALIDATE_EVERY_STAGE, id="validators"),
+        pytest.param("import asp_utils.engine.check", id="check"),
+        pytest.param("import asp_utils.engine.explain", id="explain"),
+    ],
+)
+def test_pipelines_are_checked_without_any_client(program: str, tmp_path: Path) -> None:
+    modules = loaded(tmp_path, "-c", program)
+    assert "asp_utils.engine.catalogue" in modules
+    assert {name.partition(".")[0] for name in modules} & CLIENTS == set()

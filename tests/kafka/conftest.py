@@ -11,8 +11,8 @@ import pytest
 
 from asp_utils.engine.clock import ManualClock
 from asp_utils.engine.context import Surroundings
-from asp_utils.engine.sources.kafka import KafkaSource, open_kafka
 from asp_utils.engine.sources.kafka_options import KafkaOptions
+from asp_utils.engine.sources.kafka_source import KafkaSource, open_kafka
 
 if TYPE_CHECKING:
     from asp_utils.engine.batch import Batch

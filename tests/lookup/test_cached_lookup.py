@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from asp_utils.clients.op_msg import DOCUMENTS
 from asp_utils.engine.lookup_cache import ENTRY_BYTES, LookupCache
-from asp_utils.engine.stages.cached_lookup import SPEC, default_bytes
+from asp_utils.engine.stages.cached_lookup import SPEC
+from asp_utils.engine.stages.cached_lookup_options import default_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

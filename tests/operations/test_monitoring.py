@@ -40,6 +40,20 @@ def done(project: Any, operation: str, **config: Any) -> Any:
 class TestThroughTheWrappers:
     pytestmark = server
 
+    @pytest.mark.parametrize(
+        ("wanted", "guarantee"), [(False, "atLeastOnce"), (True, "exactlyOnce")]
+    )
+    def test_how_often_documents_are_delivered_is_a_setting(
+        self, project: Any, *, wanted: bool, guarantee: str
+    ) -> None:
+        ran = project.run("local_start", {"exactly_once": wanted})
+        assert ran.code == 0, ran.err
+        done(project, "sp_create_stream_processor", pipeline=[SOLAR, merge()])
+        done(project, "sp_start_stream_processor")
+        stats = done(project, "sp_get_stream_processor_stats").result["stats"]
+        assert stats["deliveryGuarantee"] == guarantee
+        done(project, "sp_drop_stream_processor")
+
     def test_what_a_tier_does_not_allow_is_a_warning(self, project: Any) -> None:
         pipeline = [SOLAR, merge(parallelism=4)]
         made = done(project, "sp_create_stream_processor", pipeline=pipeline, tier="SP2")

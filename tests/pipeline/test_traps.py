@@ -68,6 +68,10 @@ def hopping(**options: Any) -> dict[str, Any]:
     }
 
 
+def session(partition_by: Any) -> dict[str, Any]:
+    return {"$sessionWindow": {"gap": MINUTE, "partitionBy": partition_by, "pipeline": [SORTED]}}
+
+
 def merge(**options: Any) -> dict[str, Any]:
     return {"$merge": {"into": INTO, **options}}
 
@@ -109,6 +113,9 @@ META = {"$set": {"x": {"$meta": "stream.window.start"}}}
         pytest.param([window(SORTED), {"$set": {"x": {"$meta": "stream.window.partition"}}}], "[2].$set.x", "only with $sessionWindow", [{"$sessionWindow": {"pipeline": []}}, {"$set": {"x": {"$meta": "stream.window.partition"}}}], id="partition"),
         pytest.param([source("broker"), window({"$set": {"x": {"$meta": "stream.source.key"}}})], "[1].$tumblingWindow.pipeline[0].$set.x", "a window does not keep it", [source("broker"), {"$set": {"x": {"$meta": "stream.source.key"}}}, window(SORTED)], id="lost in the window"),
         pytest.param([{"$set": {"x": {"$meta": "stream.https.url"}}}, {"$https": {"as": "y"}}], "[1].$set.x", "only behind $https", [{"$https": {"as": "y"}}, {"$set": {"x": {"$meta": "stream.https.url"}}}], id="https"),
+        pytest.param([{"$setStreamMeta": {"stream.mine": 1}}, window({"$set": {"x": {"$meta": "stream.mine"}}})], "[2].$tumblingWindow.pipeline[0].$set.x", "a window does not keep it", [source("broker"), {"$setStreamMeta": {"stream.mine": 1}}, session({"$meta": "stream.mine"}), {"$setStreamMeta": {"stream.more": 1}}, {"$set": {"x": {"$meta": "stream.more"}}}], id="own metadata lost in the window"),
+        pytest.param([session({"$meta": "stream.window.start"})], "[1].$sessionWindow.partitionBy", "in the window and behind it", [source("broker"), session({"$meta": "stream.source.key"})], id="window metadata in partitionBy"),
+        pytest.param([source("broker"), window({"$set": {"x": {"$meta": "stream.source.key"}}})], "[1].$tumblingWindow.pipeline[0].$set.x", "a window does not keep it", [source("broker"), session({"$meta": "stream.source.key"})], id="metadata in partitionBy"),
         pytest.param([{"$set": {"x": {"$meta": "stream.mine"}}}], "[1].$set.x", "there is no metadata", [{"$setStreamMeta": {"stream.mine": 1}}, {"$set": {"x": {"$meta": "stream.mine.deep"}}}], id="own metadata"),
         pytest.param([{"$set": {"x": "$_stream_meta.source.ts"}}], "[1].$set.x", "until 2025", [{"$set": {"x": {"$literal": "$_stream_meta.source.ts"}}}], id="legacy metadata"),
     ],

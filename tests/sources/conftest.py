@@ -10,7 +10,7 @@ import pytest
 from asp_utils.engine.clock import ManualClock
 from asp_utils.engine.context import Surroundings
 from asp_utils.engine.sources.change_options import ChangeStreamOptions
-from asp_utils.engine.sources.change_stream import ChangeStreamSource
+from asp_utils.engine.sources.change_source import ChangeStreamSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

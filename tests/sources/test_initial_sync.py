@@ -17,8 +17,8 @@ from pymongo.errors import DuplicateKeyError
 
 from asp_utils.engine.failures import ProcessorFailed
 from asp_utils.engine.sources import initial_sync
-from asp_utils.engine.sources.change_options import ChangeStreamOptions
-from asp_utils.engine.sources.change_stream import COPYING, ChangeStreamSource
+from asp_utils.engine.sources.change_options import COPYING, ChangeStreamOptions
+from asp_utils.engine.sources.change_source import ChangeStreamSource
 from tests.sources.short_oplog import lose_oplog, short_oplog
 
 if TYPE_CHECKING:

@@ -68,7 +68,7 @@ class HttpsOptions(Options):
     """What is sent; the whole document for POST, PUT and PATCH, nothing for GET and DELETE."""
     as_: Annotated[FieldPath | None, Field(alias="as")] = None
     on_error: OnError = "dlq"
-    config: HttpsConfig = HttpsConfig()
+    config: HttpsConfig = Field(default_factory=HttpsConfig)
 
 
 def is_header(name: str, value: str) -> bool:

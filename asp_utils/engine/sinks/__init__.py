@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     Document = dict[str, Any]
+
+MAX_TARGETS: Final = 10_000
+"""Collections that dynamic targets may name; Atlas has such a bound, its figure is not public."""
+MAX_SHOWN_TARGETS: Final = 100
+"""Targets that stats show (asp-reference.md 3.2)."""
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, WrapValidator, model_validator
 
-from asp_utils.engine.computed import value_probes
 from asp_utils.engine.formats.json_output import DateFormat, OutputFormat
 from asp_utils.engine.formats.keys import KeyFormat
 from asp_utils.engine.kafka_records import is_topic
+from asp_utils.engine.value_probes import value_probes
 from asp_utils.pipeline.grammar import Expression, Name, Options, is_expression
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class ValueSchema(Options):
 
     type: Literal["avro"]
     declaration: Annotated[dict[str, Any], AfterValidator(_avro_schema), Field(alias="schema")]
-    options: AvroOptions = AvroOptions()
+    options: AvroOptions = Field(default_factory=AvroOptions)
 
 
 def is_declaration(value: Any) -> bool:
@@ -113,7 +113,7 @@ class KafkaEmitOptions(Options):
     connection_name: Name
     topic: Annotated[Expression, AfterValidator(_topic)]
     schema_registry: EmitRegistry | None = None
-    config: KafkaEmitConfig = KafkaEmitConfig()
+    config: KafkaEmitConfig = Field(default_factory=KafkaEmitConfig)
 
 
 def kafka_emit_probes(options: Document) -> Iterator[Probe]:

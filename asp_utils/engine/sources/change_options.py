@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     Document = dict[str, Any]
 
+COPYING: Final = "collectionCopy"
+"""`stream.source.initialSync.phase` of a copied document."""
 PUSHED_STAGES: Final = (
     "$addFields",
     "$match",

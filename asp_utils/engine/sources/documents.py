@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from asp_utils.engine.batch import Batch, Source
-from asp_utils.engine.evaluate import Run
 from asp_utils.engine.failures import ProcessorFailed
 from asp_utils.errors import UnexpectedReply
 from asp_utils.model.error_codes import CODES
@@ -73,6 +72,8 @@ class DocumentsSource(Source):
 
 def _evaluated(expression: Document, surroundings: Surroundings) -> list[Document]:
     """What the expression gives; mongod evaluates it, once for every start."""
+    from asp_utils.engine.evaluate import Run
+
     evaluator, names = surroundings.evaluator, ("GeneratedDataSourceOperator",)
     try:
         kind = Run(({"$project": {"_id": 0, "type": {"$type": expression}}},), names)

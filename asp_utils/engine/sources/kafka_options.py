@@ -44,7 +44,7 @@ class KafkaOptions(Options):
     time_field: TimeField | None = None
     partition_idle_timeout: Duration | None = None
     schema_registry: SchemaRegistry | None = None
-    config: KafkaConfig = KafkaConfig()
+    config: KafkaConfig = Field(default_factory=KafkaConfig)
     ts_field_name: Name | None = None
     partition_count: int | None = None
 

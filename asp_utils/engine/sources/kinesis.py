@@ -1,177 +1,25 @@
 """`$source` from an AWS Kinesis data stream.
 
-Every shard is a partition of the watermark. The position holds where each shard stands, so shards
-that come and go while the processor is stopped are followed as well.
-
 Source: Atlas page "$source", section "AWS Kinesis Data Stream"; asp-reference.md 2.5.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
-from asp_utils.engine.aws_calls import KINESIS_CODES, AwsCalls
-from asp_utils.engine.batch import Batch, Source, Unreadable
-from asp_utils.engine.formats.json_input import decode_json
-from asp_utils.engine.kinesis_shards import ENDED, ShardReader
-from asp_utils.errors import AspError
+from asp_utils.engine.sources.kinesis_options import KinesisSourceOptions
 from asp_utils.pipeline.catalogue import StageSpec
-from asp_utils.pipeline.grammar import Duration, Name, Options, TimeField
-from asp_utils.units import datetime_of, ms_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from asp_utils.engine.batch import Source
     from asp_utils.engine.context import Surroundings
-    from asp_utils.engine.kinesis_shards import Arrival
-
-    Document = dict[str, Any]
-
-_RESHARD_INTERVAL_S: Final = 10
-"""Atlas documents no default."""
 
 
-class KinesisConfig(Options):
-    """`config` of a Kinesis source."""
+def _open(options: KinesisSourceOptions, surroundings: Surroundings, position: Any) -> Source:
+    """The source; a check does not import it."""
+    from asp_utils.engine.sources.kinesis_source import open_kinesis
 
-    consumer_arn: Annotated[Name | None, Field(alias="consumerARN")] = None
-    initial_position: Literal["TRIM_HORIZON", "LATEST"] = "LATEST"
-    reshard_detection_interval_secs: Annotated[int, Field(gt=0)] | None = None
-
-
-class KinesisSourceOptions(Options):
-    """`$source` from Kinesis; the reshard interval stands at the top or, also valid, in config."""
-
-    connection_name: Name
-    stream: Name
-    region: Name | None = None
-    time_field: TimeField | None = None
-    ts_field_name: Name | None = None
-    shard_idle_timeout: Duration | None = None
-    reshard_detection_interval_secs: Annotated[int, Field(gt=0)] | None = None
-    config: KinesisConfig = KinesisConfig()
-
-    @property
-    def reshard_interval_ms(self) -> int:
-        """How often new shards are looked for."""
-        chosen = self.reshard_detection_interval_secs
-        chosen = chosen or self.config.reshard_detection_interval_secs or _RESHARD_INTERVAL_S
-        return chosen * 1000
-
-
-class KinesisSource(Source):
-    """Records in the order of their shards; the position is where each shard stands."""
-
-    operator_name = "KinesisConsumerOperator"
-    source_type = "kinesis"
-
-    def __init__(self, options: KinesisSourceOptions, reader: ShardReader) -> None:
-        self._stream = options.stream
-        self._time_name = options.ts_field_name
-        self._reader = reader
-        self.position: Any = dict(reader.positions)
-        if options.shard_idle_timeout is not None:
-            self.partition_idle_timeout_ms = options.shard_idle_timeout.ms
-
-    @property
-    def partitions(self) -> Sequence[str]:
-        """The shards that are not read to their end."""
-        return [name for name, where in self.position.items() if where != ENDED]
-
-    def read(self, max_documents: int, max_wait_ms: int) -> Batch | None:
-        """The records that have come; waits for the first only.
-
-        Raises:
-            ProcessorFailed: 460 or 461: Kinesis cannot be reached, or refuses.
-        """
-        arrivals = self._reader.take(max_documents, max_wait_ms / 1000)
-        if not arrivals:
-            return None
-        position = dict(self.position)
-        for arrival in arrivals:
-            match arrival.kind:
-                case "record":
-                    position[arrival.shard] = {"after": arrival.record["SequenceNumber"]}
-                case _:
-                    position[arrival.shard] = dict(arrival.record)
-        self.position = position
-        records = [arrival for arrival in arrivals if arrival.kind == "record"]
-        return self._batch(records) if records else None
-
-    def close(self) -> None:
-        """End the thread and the connections."""
-        self._reader.close()
-
-    def _batch(self, arrivals: list[Arrival]) -> Batch:
-        documents, faults = decode_json([arrival.record["Data"] for arrival in arrivals])
-        unreadable = [
-            Unreadable(_kept(arrivals[i].record["Data"]), reason, self._metadata(arrivals[i]))
-            for i, reason in faults.items()
-        ]
-        good = [i for i in range(len(arrivals)) if i not in faults]
-        kept = [arrivals[i] for i in good]
-        times_ms = [ms_of(arrival.record["ApproximateArrivalTimestamp"]) for arrival in kept]
-        documents = [documents[i] for i in good]
-        if self._time_name:
-            for document, time_ms in zip(documents, times_ms, strict=True):
-                document[self._time_name] = datetime_of(time_ms)
-        return Batch(
-            documents,
-            times_ms,
-            self.position,
-            lambda index: self._metadata(kept[index]),
-            [arrival.shard for arrival in kept],
-            unreadable,
-        )
-
-    def _metadata(self, arrival: Arrival) -> Document:
-        return {
-            "kinesisStream": self._stream,
-            "shardId": arrival.shard,
-            "sequenceNumber": arrival.record["SequenceNumber"],
-            "partitionKey": arrival.record["PartitionKey"],
-        }
-
-
-def _kept(payload: bytes) -> str | bytes:
-    """What a dead letter holds of a payload that is no document."""
-    try:
-        return payload.decode()
-    except UnicodeDecodeError:
-        return payload
-
-
-def open_kinesis(
-    options: KinesisSourceOptions, surroundings: Surroundings, position: Document | None
-) -> KinesisSource:
-    """The source, behind `position`.
-
-    Raises:
-        ProcessorFailed: 460: Kinesis cannot be reached; 461: it refuses, as there is no such
-            stream; 420: boto3 is missing here.
-    """
-    calls = AwsCalls(
-        "kinesis",
-        options.connection_name,
-        surroundings,
-        what=f"$source: Kinesis stream {options.stream!r}",
-        codes=KINESIS_CODES,
-        region=options.region,
-    )
-    try:
-        reader = ShardReader(
-            calls,
-            options.stream,
-            position,
-            from_start=options.config.initial_position == "TRIM_HORIZON",
-            reshard_interval_ms=options.reshard_interval_ms,
-            clock=surroundings.clock,
-        )
-    except AspError as error:
-        raise calls.failure(error) from error
-    return KinesisSource(options, reader)
+    return open_kinesis(options, surroundings, position)
 
 
 SPEC = StageSpec(
@@ -180,7 +28,7 @@ SPEC = StageSpec(
     KinesisSourceOptions,
     connection_type="awskinesisdatastreams",
     marks=frozenset({"stream"}),
-    build=open_kinesis,
+    build=_open,
     partial={
         "config.consumerARN": "accepted; records come by GetRecords, not by enhanced fan-out",
         "tsFieldName": "the field holds the arrival time, also where there is a timeField",

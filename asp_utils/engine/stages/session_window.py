@@ -5,12 +5,14 @@ Source: Atlas page "$sessionWindow"; asp-reference.md 2.7, 5 (no. 10: `idleTimeo
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from asp_utils.engine.window import WindowShape
 from asp_utils.engine.window_options import WindowOptions
 from asp_utils.pipeline.catalogue import Probe, StageSpec
 from asp_utils.pipeline.grammar import Duration
+
+if TYPE_CHECKING:
+    from asp_utils.engine.window import WindowShape
 
 
 class SessionWindowOptions(WindowOptions):
@@ -22,6 +24,8 @@ class SessionWindowOptions(WindowOptions):
 
 def shape_of(options: SessionWindowOptions) -> WindowShape:
     """The window's figures."""
+    from asp_utils.engine.window import WindowShape
+
     return WindowShape(
         gap_ms=options.gap.ms,
         partition_by=options.partition_by,

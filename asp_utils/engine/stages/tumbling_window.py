@@ -5,13 +5,19 @@ Source: Atlas page "$tumblingWindow"; asp-reference.md 2.7.
 
 from __future__ import annotations
 
-from asp_utils.engine.window import WindowShape
+from typing import TYPE_CHECKING
+
 from asp_utils.engine.window_options import FixedWindowOptions
 from asp_utils.pipeline.catalogue import StageSpec
+
+if TYPE_CHECKING:
+    from asp_utils.engine.window import WindowShape
 
 
 def shape_of(options: FixedWindowOptions) -> WindowShape:
     """The window's figures."""
+    from asp_utils.engine.window import WindowShape
+
     return WindowShape(
         interval_ms=options.interval.ms,
         hop_ms=options.interval.ms,

@@ -12,6 +12,7 @@ from asp_utils.engine.dead_letters import DeadLetters
 from asp_utils.engine.event_time import TimeReader
 from asp_utils.engine.fixed_windows import HoppingWindows, TumblingWindows
 from asp_utils.engine.intake import Intake
+from asp_utils.engine.ledger import Ledger
 from asp_utils.engine.open_windows import OpenWindows
 from asp_utils.engine.output import Output
 from asp_utils.engine.processor import Parts, Processor
@@ -91,16 +92,16 @@ def assemble(
     steps = _steps(plan, shape, surroundings, shows_metadata=bool(metadata_field))
     letters = _dead_letters(definition, surroundings, stats, show_dead_letters or show)
     sink = sink or _sink(plan, surroundings, checkpoint)
-    output = Output(
-        sink,
+    ledger = Ledger(
+        sink.operator_name if sink else "SinkOperator",
         plan.sink.path if plan.sink else "sink",
-        metadata_field,
         letters,
         stats,
         surroundings.clock,
         show,
-        _committer(sink, surroundings, checkpoints, definition.options),
     )
+    committer = _committer(sink, surroundings, checkpoints, definition.options)
+    output = Output(sink, metadata_field, ledger, committer)
     position = checkpoint.position if checkpoint else None
     source = source or _built(plan.source, surroundings, position)
     windows = _windows(plan, shape, steps, chains, definition, surroundings, checkpoint)
@@ -155,7 +156,7 @@ def _operators(plan: Plan, names: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def _named(output: Output) -> dict[str, str]:
-    return {output.path: output.operator_name} if output.sink else {}
+    return {output.ledger.path: output.ledger.operator_name} if output.sink else {}
 
 
 def _built(planned: PlannedStage, surroundings: Surroundings, *position: Any) -> Any:

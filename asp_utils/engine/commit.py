@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.engine.checkpoint import HEADS
+from asp_utils.engine.hidden import metadata_of
 from asp_utils.engine.outbox import Entry, Outbox
 from asp_utils.engine.sinks import Rejected
 from asp_utils.engine.transactions import ManyRefused
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pymongo.synchronous.client_session import ClientSession
 
     from asp_utils.engine.checkpoint import Checkpoint, CheckpointStore
-    from asp_utils.engine.output import Emitted, Output
+    from asp_utils.engine.ledger import Emitted, Ledger
     from asp_utils.engine.transactions import Committer
     from asp_utils.engine.writes import Write
 
@@ -34,12 +35,12 @@ class Commit:
     """Commits output and checkpoint together.
 
     Args:
-        output: Counts, shows and refuses documents.
+        ledger: Counts, shows and refuses documents.
         committer: Runs transactions.
         store: The checkpoints.
     """
 
-    output: Output
+    ledger: Ledger
     committer: Committer
     store: CheckpointStore
     _writes: list[Write] = field(default_factory=list, init=False)
@@ -68,12 +69,12 @@ class Commit:
             self._prepare(emitted)
 
         def switch(session: ClientSession) -> None:
-            now = replace(checkpoint, stats=self.output.stats.snapshot())
+            now = replace(checkpoint, stats=self.ledger.stats.snapshot())
             self.store.switch(number, now, self._heads, session)
 
         def finish(session: ClientSession) -> None:
             self._count()
-            self.output.dead_letters.write(session)
+            self.ledger.dead_letters.write(session)
             switch(session)
 
         try:
@@ -88,7 +89,7 @@ class Commit:
 
     def _prepare(self, emitted: Emitted) -> None:
         prepared, rejected = self.committer.sink.prepare(emitted.documents, emitted.variables)
-        self.output.refuse(rejected, emitted)
+        self.ledger.refuse(rejected, emitted)
         batch = (emitted, {item.index for item in rejected})
         self._owners |= {id(write): batch for write in prepared}
         self._writes += prepared
@@ -97,23 +98,23 @@ class Commit:
         self._uncount()
         emitted, left_out = self._owners[id(write)]
         left_out.add(write.index)
-        self.output.refuse([Rejected(write.document, reason, write.index)], emitted)
+        self.ledger.refuse([Rejected(write.document, reason, write.index)], emitted)
 
     def _count(self) -> None:
         if not self._counted:
             batches = {id(batch): batch for batch in self._owners.values()}.values()
-            self._counted = [self.output.counted(*batch) for batch in batches]
+            self._counted = [self.ledger.counted(*batch) for batch in batches]
 
     def _uncount(self) -> None:
         """Take back the count of an attempt that met a conflict behind the last document."""
         for documents in self._counted:
-            self.output.uncount(documents)
+            self.ledger.uncount(documents)
         self._counted = []
 
     def _committed(self) -> None:
-        self.output.dead_letters.written()
+        self.ledger.dead_letters.written()
         for documents in self._counted:
-            self.output.show(documents)
+            self.ledger.show(documents)
         self._counted = []
 
     def _take_to_outbox(self, switch: Callable[[ClientSession], None]) -> None:
@@ -121,16 +122,16 @@ class Commit:
         entries = []
         for order, write in enumerate(self._writes):
             emitted, _ = self._owners[id(write)]
-            metadata = self.output.metadata(emitted.documents[write.index], emitted.variables)
+            metadata = metadata_of(emitted.documents[write.index], emitted.variables)
             entries.append(Entry(order, write, metadata))
 
         def finish(session: ClientSession) -> None:
             self._outbox.put(entries, session)
-            self.output.dead_letters.write(session)
+            self.ledger.dead_letters.write(session)
             switch(session)
 
         self.committer.commit([], self._refused, finish)
-        self.output.dead_letters.written()
+        self.ledger.dead_letters.written()
 
     def _deliver(self, entries: Sequence[Entry]) -> None:
         for start in range(0, len(entries), _AT_ONCE):
@@ -138,21 +139,21 @@ class Commit:
 
     def _deliver_few(self, entries: Sequence[Entry]) -> None:
         """Write entries of the outbox and take them out of it."""
-        output, left = self.output, [entry.write for entry in entries]
+        ledger, left = self.ledger, [entry.write for entry in entries]
         metadata = {id(entry.write): entry.metadata for entry in entries}
 
         def refused(write: Write, reason: str) -> None:
             self._uncount()
-            output.refuse_late(write.document, reason, metadata[id(write)])
+            ledger.refuse_late(write.document, reason, metadata[id(write)])
 
         def finish(session: ClientSession) -> None:
             if not self._counted:
                 documents = [write.document for write in left]
-                output.count(documents)
+                ledger.count(documents)
                 self._counted = [documents]
             self._outbox.remove(entries, session)
-            output.dead_letters.write(session)
-            self.store.keep_stats(output.stats.snapshot(), self._heads, session)
+            ledger.dead_letters.write(session)
+            self.store.keep_stats(ledger.stats.snapshot(), self._heads, session)
 
         self.committer.commit(left, refused, finish, patience=len(entries))
         self._committed()

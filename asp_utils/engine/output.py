@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.engine.commit import Commit
-from asp_utils.engine.hidden import metadata_of, visible
+from asp_utils.engine.hidden import metadata_of
+from asp_utils.engine.ledger import Emitted, Ledger
 from asp_utils.engine.sizes import documents_bytes
 from asp_utils.pipeline.rewrite import METADATA_FIELD
 
@@ -21,10 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from asp_utils.engine.checkpoint import Checkpoint, CheckpointStore
-    from asp_utils.engine.clock import Clock
-    from asp_utils.engine.dead_letters import DeadLetters
-    from asp_utils.engine.sinks import Rejected, Sink
-    from asp_utils.engine.stats import Stats
+    from asp_utils.engine.sinks import Sink
     from asp_utils.engine.transactions import Committer
 
     Document = dict[str, Any]
@@ -37,41 +35,20 @@ AT_LEAST_ONCE: Final = "atLeastOnce"
 EXACTLY_ONCE: Final = "exactlyOnce"
 
 
-@dataclass(frozen=True)
-class Emitted:
-    """A batch of output documents, hidden fields included."""
-
-    documents: list[Document]
-    variables: Mapping[str, Any] | None
-    """The window's metadata, after a window."""
-    read_us: int | None
-    """When the batch was read, for the latency; None after a window."""
-    size_bytes: int | None = None
-    """Its BSON size, where it is known without counting."""
-
-
 @dataclass
 class Output:
     """Takes the documents that leave a pipeline.
 
     Args:
         sink: Where they go; None for a temporary processor without one.
-        path: The sink's JSON path.
         metadata_field: `streamMetaFieldName`: the output field that shows the stream metadata.
-        dead_letters: Where refused documents go.
-        stats: Where they are counted.
-        clock: For latencies.
-        show: Is given every batch that was written (for samples).
+        ledger: Counts, shows and dead-letters them.
         committer: Writes documents and checkpoint in one transaction; None: at least once.
     """
 
     sink: Sink | None
-    path: str
     metadata_field: str | None
-    dead_letters: DeadLetters
-    stats: Stats
-    clock: Clock
-    show: Callable[[list[Document]], None]
+    ledger: Ledger
     committer: Committer | None = None
     _waiting: list[Emitted] = field(default_factory=list, init=False)
     _waiting_bytes: int = field(default=0, init=False)
@@ -85,14 +62,9 @@ class Output:
         return EXACTLY_ONCE if self.committer else AT_LEAST_ONCE
 
     @property
-    def operator_name(self) -> str:
-        """The sink's name in stats and dead letters."""
-        return self.sink.operator_name if self.sink else "SinkOperator"
-
-    @property
     def waits(self) -> bool:
         """Whether documents or dead letters wait for a checkpoint."""
-        return bool(self._waiting or (self.committer and self.dead_letters.waits))
+        return bool(self._waiting or (self.committer and self.ledger.dead_letters.waits))
 
     @property
     def is_full(self) -> bool:
@@ -134,13 +106,13 @@ class Output:
             self._waiting_count += len(documents)
             return
         rejected = self.sink.write(documents, variables) if self.sink else []
-        self.refuse(rejected, emitted)
-        self.show(self.counted(emitted, {item.index for item in rejected}))
+        self.ledger.refuse(rejected, emitted)
+        self.ledger.show(self.ledger.counted(emitted, {item.index for item in rejected}))
 
     def poll(self) -> None:
         """Let the sink do what is due by the clock, and hear of late refusals."""
         if self.sink is not None:
-            self.refuse(self.sink.poll(), None)
+            self.ledger.refuse(self.sink.poll(), None)
 
     def finish(self) -> None:
         """Hand over everything: nothing comes any more, and no checkpoint keeps what is held.
@@ -149,8 +121,8 @@ class Output:
             ProcessorFailed: The sink cannot be reached.
         """
         if self.sink is not None:
-            self.refuse(self.sink.finish(), None)
-        self.dead_letters.flush()
+            self.ledger.refuse(self.sink.finish(), None)
+        self.ledger.dead_letters.flush()
 
     def checkpoint(self, store: CheckpointStore | None, make: Callable[[], Checkpoint]) -> None:
         """Hand everything over and keep a checkpoint of it.
@@ -166,8 +138,8 @@ class Output:
             self._commit(self.committer, store, make)
             return
         if self.sink is not None:
-            self.refuse(self.sink.flush(), None)
-        self.dead_letters.flush()
+            self.ledger.refuse(self.sink.flush(), None)
+        self.ledger.dead_letters.flush()
         if store is not None:
             store.save(make())
 
@@ -176,54 +148,8 @@ class Output:
     ) -> None:
         """Write what waits and the checkpoint in one transaction."""
         if not self._has_begun:
-            Commit(self, committer, store).deliver_rest()
+            Commit(self.ledger, committer, store).deliver_rest()
             self._has_begun = True
         waiting, self._waiting = self._waiting, []
         self._waiting_bytes = self._waiting_count = 0
-        Commit(self, committer, store).run(waiting, make)
-
-    def counted(self, emitted: Emitted, refused: set[int]) -> list[Document]:
-        """Count what the sink took, and give it as it is shown."""
-        documents = emitted.documents
-        if refused:
-            documents = [d for index, d in enumerate(documents) if index not in refused]
-        if documents and METADATA_FIELD in documents[0]:
-            for document in documents:
-                document.pop(METADATA_FIELD, None)
-        size_bytes = emitted.size_bytes
-        if size_bytes is None or refused:
-            size_bytes = documents_bytes(documents)
-        self.count(documents, size_bytes)
-        if emitted.read_us is not None:
-            now_us = self.clock.now_us()
-            duration_us = now_us - emitted.read_us
-            self.stats.latency.add(duration_us, len(documents), now_us // 1000)
-        return documents
-
-    def count(self, documents: list[Document], size_bytes: int | None = None) -> None:
-        """Count documents that the sink took."""
-        if size_bytes is None:
-            size_bytes = documents_bytes(documents)
-        self.stats.count_output(self.operator_name, self.path, len(documents), size_bytes)
-
-    def uncount(self, documents: list[Document]) -> None:
-        """Take a count back: the sink did not take them after all."""
-        size_bytes = documents_bytes(documents)
-        self.stats.count_output(self.operator_name, self.path, -len(documents), -size_bytes)
-
-    def metadata(self, document: Document, variables: Mapping[str, Any] | None) -> Document:
-        """The stream metadata of an output document, as its dead letter shows it."""
-        return metadata_of(document, variables)
-
-    def refuse_late(self, document: Document, reason: str, metadata: Document) -> None:
-        """A dead letter for one document whose metadata is known."""
-        name, path = self.operator_name, self.path
-        self.dead_letters.add(visible(document), reason, name, metadata, path=path)
-
-    def refuse(self, rejected: list[Rejected], emitted: Emitted | None) -> None:
-        """Dead letters for what the sink refused: of this batch, or of an earlier one (None)."""
-        for item in rejected:
-            document, variables = item.document, None
-            if emitted is not None and item.index >= 0:
-                document, variables = emitted.documents[item.index], emitted.variables
-            self.refuse_late(document, item.reason, self.metadata(document, variables))
+        Commit(self.ledger, committer, store).run(waiting, make)

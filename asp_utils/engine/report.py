@@ -101,7 +101,7 @@ def _extras(processor: Processor) -> dict[str, Document]:
         if isinstance(step, OwnStep)
     }
     if output.sink is not None:
-        extras[output.path] = output.sink.stats()
+        extras[output.ledger.path] = output.sink.stats()
     extras[processor.parts.intake.source_path] = processor.parts.source.stats().get("operator", {})
     return extras
 

@@ -134,7 +134,7 @@ def test_what_follows_gets_no_more_than_the_budget_at_a_time(
     made = rig([source(*({"_id": n} for n in range(35))), *stages, {"$throttle": limits}])
     begun_ms = made.clock.now_ms()
     passed: list[tuple[int, int]] = []
-    made.processor.parts.output.show = lambda documents: passed.append(
+    made.processor.parts.output.ledger.show = lambda documents: passed.append(
         (made.clock.now_ms() - begun_ms, len(documents))
     )
     made.drain()

@@ -15,8 +15,8 @@ from bson import Int64
 from pydantic import Field, model_validator
 
 from asp_utils.engine.evaluate import Outcome
-from asp_utils.engine.sizes import documents_bytes
 from asp_utils.engine.hidden import visible
+from asp_utils.engine.sizes import documents_bytes
 from asp_utils.engine.stages import Stage
 from asp_utils.pipeline.catalogue import StageSpec
 from asp_utils.pipeline.grammar import Options

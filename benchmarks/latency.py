@@ -23,12 +23,12 @@ from asp_utils.clients.mongod import Mongod
 from asp_utils.clients.op_msg import MongodSocket
 from asp_utils.engine.assemble import Definition, assemble
 from asp_utils.engine.batch import Batch, Source
-from asp_utils.engine.checkpoint import CheckpointStore
 from asp_utils.engine.clock import SystemClock
 from asp_utils.engine.context import Surroundings
+from asp_utils.engine.delivery.checkpoint import CheckpointStore
 from asp_utils.engine.evaluate import Evaluator
 from asp_utils.engine.memory import settle
-from asp_utils.engine.report import resident_bytes
+from asp_utils.engine.reporting.report import resident_bytes
 
 if TYPE_CHECKING:
     from asp_utils.engine.processor import Processor

@@ -15,18 +15,18 @@ from pymongo import MongoClient
 from asp_utils.clients.mongod import Mongod
 from asp_utils.clients.op_msg import MongodSocket
 from asp_utils.engine.assemble import Definition, assemble
-from asp_utils.engine.checkpoint import CheckpointStore
 from asp_utils.engine.clock import ManualClock
 from asp_utils.engine.context import Surroundings
-from asp_utils.engine.diagnosis import explained
+from asp_utils.engine.delivery.checkpoint import CheckpointStore
 from asp_utils.engine.evaluate import Evaluator
-from asp_utils.engine.report import facts_of, stats_of
+from asp_utils.engine.reporting.diagnosis import explained
+from asp_utils.engine.reporting.report import facts_of, stats_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from asp_utils.engine.processor import Processor
-    from asp_utils.engine.window import OpenWindow
+    from asp_utils.engine.windows.window import OpenWindow
 
     Document = dict[str, Any]
 

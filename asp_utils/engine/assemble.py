@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from asp_utils.engine.catalogue import catalogue
 from asp_utils.engine.chain import Chains
-from asp_utils.engine.checkpoint import Checkpoint, CheckpointStore
-from asp_utils.engine.dead_letters import DeadLetters
+from asp_utils.engine.delivery.checkpoint import Checkpoint, CheckpointStore
+from asp_utils.engine.delivery.dead_letters import DeadLetters
+from asp_utils.engine.delivery.ledger import Ledger
+from asp_utils.engine.delivery.output import Output
+from asp_utils.engine.delivery.transactions import Committer, TransactionalSink, same_server
 from asp_utils.engine.event_time import TimeReader
-from asp_utils.engine.fixed_windows import HoppingWindows, TumblingWindows
 from asp_utils.engine.intake import Intake
-from asp_utils.engine.ledger import Ledger
-from asp_utils.engine.open_windows import OpenWindows
-from asp_utils.engine.output import Output
 from asp_utils.engine.processor import Parts, Processor
-from asp_utils.engine.sessions import Sessions
-from asp_utils.engine.spill import Spill
-from asp_utils.engine.stats import Stats
+from asp_utils.engine.reporting.stats import Stats
 from asp_utils.engine.steps import steps_of
-from asp_utils.engine.transactions import Committer, TransactionalSink, same_server
+from asp_utils.engine.windows.fixed import HoppingWindows, TumblingWindows
+from asp_utils.engine.windows.open_windows import OpenWindows
+from asp_utils.engine.windows.sessions import Sessions
+from asp_utils.engine.windows.spill import Spill
 from asp_utils.model.tiers import added_parallelism
 from asp_utils.pipeline.plan import Plan, PlannedStage, plan_pipeline
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from asp_utils.engine.context import Surroundings
     from asp_utils.engine.sinks import Sink
     from asp_utils.engine.steps import Steps
-    from asp_utils.engine.window import Windows, WindowShape
+    from asp_utils.engine.windows.window import Windows, WindowShape
 
     Document = dict[str, Any]
 

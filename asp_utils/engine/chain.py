@@ -17,7 +17,7 @@ from bson.raw_bson import RawBSONDocument
 
 from asp_utils.clients.op_msg import DOCUMENTS
 from asp_utils.engine.evaluate import Failure, Outcome, Run
-from asp_utils.engine.stats import Stats
+from asp_utils.engine.reporting.stats import Stats
 from asp_utils.errors import UnexpectedReply
 from asp_utils.pipeline.split_group import COUNT_FIELD, count_of
 

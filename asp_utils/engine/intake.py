@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from asp_utils.engine.clock import Clock
     from asp_utils.engine.evaluate import Failure
     from asp_utils.engine.event_time import TimeReader
-    from asp_utils.engine.open_windows import OpenWindows
     from asp_utils.engine.steps import Steps
-    from asp_utils.engine.window import Late
+    from asp_utils.engine.windows.open_windows import OpenWindows
+    from asp_utils.engine.windows.window import Late
 
     Document = dict[str, Any]
 

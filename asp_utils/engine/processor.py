@@ -11,21 +11,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.engine.chain import Chains, InChain
-from asp_utils.engine.checkpoint import Checkpoint
+from asp_utils.engine.delivery.checkpoint import Checkpoint
 from asp_utils.engine.hidden import metadata_of, visible
 from asp_utils.pipeline.rewrite import METADATA_VARIABLE
 
 if TYPE_CHECKING:
     from asp_utils.engine.batch import Batch, Source
-    from asp_utils.engine.checkpoint import CheckpointStore
     from asp_utils.engine.context import Surroundings
-    from asp_utils.engine.dead_letters import DeadLetters
+    from asp_utils.engine.delivery.checkpoint import CheckpointStore
+    from asp_utils.engine.delivery.dead_letters import DeadLetters
+    from asp_utils.engine.delivery.output import Output
     from asp_utils.engine.evaluate import Failure
     from asp_utils.engine.intake import Arrival, Intake
-    from asp_utils.engine.open_windows import OpenWindows
-    from asp_utils.engine.output import Output
-    from asp_utils.engine.stats import Stats
+    from asp_utils.engine.reporting.stats import Stats
     from asp_utils.engine.steps import Steps
+    from asp_utils.engine.windows.open_windows import OpenWindows
 
     Document = dict[str, Any]
 

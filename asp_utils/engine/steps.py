@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.engine.chain import Chain, OwnStep
 from asp_utils.engine.evaluate import Run
-from asp_utils.engine.sessions import PARTITION
+from asp_utils.engine.windows.sessions import PARTITION
 from asp_utils.pipeline.rewrite import (
     METADATA_FIELD,
     METADATA_VARIABLE,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from asp_utils.engine.stages import Stage
-    from asp_utils.engine.window import WindowShape
+    from asp_utils.engine.windows.window import WindowShape
     from asp_utils.pipeline.plan import Plan, PlannedStage
 
     Document = dict[str, Any]

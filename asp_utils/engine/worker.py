@@ -19,14 +19,14 @@ from pymongo.errors import PyMongoError
 
 from asp_utils.clients.op_msg import DOCUMENTS, MongodSocket
 from asp_utils.engine.assemble import Definition, assemble
-from asp_utils.engine.checkpoint import CheckpointStore
 from asp_utils.engine.clock import SystemClock
 from asp_utils.engine.context import Surroundings
-from asp_utils.engine.diagnosis import explained
+from asp_utils.engine.delivery.checkpoint import CheckpointStore
 from asp_utils.engine.evaluate import Evaluator
 from asp_utils.engine.failures import ProcessorFailed
 from asp_utils.engine.memory import settle
-from asp_utils.engine.report import facts_of, stats_of
+from asp_utils.engine.reporting.diagnosis import explained
+from asp_utils.engine.reporting.report import facts_of, stats_of
 from asp_utils.errors import AspError
 from asp_utils.model.error_codes import CODES, code_name
 

@@ -146,6 +146,6 @@ def _completed(explanation: dict[str, Any]) -> dict[str, Any]:
     """An explanation with everything that its counters tell, where it has only these."""
     if "stages" in explanation:
         return explanation
-    from asp_utils.engine.diagnosis import explained
+    from asp_utils.engine.reporting.diagnosis import explained
 
     return {**explained(explanation["stats"]), **explanation}

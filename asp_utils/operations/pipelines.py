@@ -230,7 +230,7 @@ def pipeline_explain(
     if faults:
         raise PipelineInvalid("pipeline", faults)
     # The engine's plan costs pydantic and more: a check does without it.
-    from asp_utils.engine import explain
+    from asp_utils.engine.reporting import explain
 
     plan = explain.explain(given.pipeline, registry, metadata_field=stream_meta_field_name)
     return {

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asp_utils.clients.aws import AwsClient
+from asp_utils.engine.aws.object_files import GrowingFiles, Limits
 from asp_utils.engine.failures import ProcessorFailed
 from asp_utils.engine.field_path import set_at
 from asp_utils.engine.lanes import Lanes
-from asp_utils.engine.object_files import GrowingFiles, Limits
 from asp_utils.engine.sinks.emit_s3_options import S3Options
 from asp_utils.engine.sinks.emit_s3_sink import open_s3
 from asp_utils.errors import PermissionDenied, UnexpectedReply

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from asp_utils.clients.op_msg import MongodSocket
-from asp_utils.engine import commit as commit_module
-from asp_utils.engine import transactions
 from asp_utils.engine.assemble import Definition, assemble
-from asp_utils.engine.checkpoint import CheckpointStore
 from asp_utils.engine.clock import ManualClock
 from asp_utils.engine.context import Surroundings
-from asp_utils.engine.dead_letters import DeadLetters
+from asp_utils.engine.delivery import commit as commit_module
+from asp_utils.engine.delivery import transactions
+from asp_utils.engine.delivery.checkpoint import CheckpointStore
+from asp_utils.engine.delivery.dead_letters import DeadLetters
+from asp_utils.engine.delivery.merge_writer import MergeWriter
+from asp_utils.engine.delivery.outbox import Outbox
 from asp_utils.engine.evaluate import Evaluator
-from asp_utils.engine.merge_writer import MergeWriter
-from asp_utils.engine.outbox import Outbox
-from asp_utils.engine.spill import Spill
+from asp_utils.engine.windows.spill import Spill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

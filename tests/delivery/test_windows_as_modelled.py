@@ -14,9 +14,9 @@ from pymongo import MongoClient
 from asp_utils.clients.op_msg import MongodSocket
 from asp_utils.engine import processor as processor_module
 from asp_utils.engine.assemble import Definition, assemble
-from asp_utils.engine.checkpoint import CheckpointStore
 from asp_utils.engine.clock import ManualClock
 from asp_utils.engine.context import Surroundings
+from asp_utils.engine.delivery.checkpoint import CheckpointStore
 from asp_utils.engine.evaluate import Evaluator
 from asp_utils.engine.fixtures.document import Event
 from asp_utils.engine.fixtures.source import FixtureSource

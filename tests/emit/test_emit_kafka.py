@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from asp_utils.engine import kafka_producer
 from asp_utils.engine.catalogue import catalogue
 from asp_utils.engine.failures import ProcessorFailed
+from asp_utils.engine.kafka import producer as kafka_producer
 from asp_utils.engine.sinks.emit_kafka_options import KafkaEmitOptions, kafka_emit_probes
 from asp_utils.pipeline.check import check_pipeline
 from asp_utils.pipeline.rewrite import METADATA_FIELD, METADATA_VARIABLE, WINDOW_FIELD

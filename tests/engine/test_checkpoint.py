@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asp_utils.engine.checkpoint import Checkpoint, CheckpointStore
+from asp_utils.engine.delivery.checkpoint import Checkpoint, CheckpointStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

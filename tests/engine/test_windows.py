@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asp_utils.engine.evaluate import Evaluator
-from asp_utils.engine.fixed_windows import TumblingWindows
-from asp_utils.engine.sessions import Sessions
-from asp_utils.engine.window import WindowShape
+from asp_utils.engine.windows.fixed import TumblingWindows
+from asp_utils.engine.windows.sessions import Sessions
+from asp_utils.engine.windows.window import WindowShape
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -112,7 +112,7 @@ def test_a_broken_endpoint_fails_the_processor(run: Callable[..., Any], endpoint
 
 @pytest.mark.proves("$throttle")
 def test_throttled_documents_come_out_in_order_and_the_stats_tell(run: Callable[..., Any]) -> None:
-    from asp_utils.engine.report import stats_of
+    from asp_utils.engine.reporting.report import stats_of
 
     documents = [{"_id": n} for n in range(40)]
     throttles: list[Document] = [{"$throttle": {"messagesPerSec": n}} for n in (10, 20)]

@@ -83,7 +83,7 @@ for kinds in catalogue().by_name.values():
         pytest.param(LOAD_EVERY_STAGE, id="catalogue"),
         pytest.param(VALIDATE_EVERY_STAGE, id="validators"),
         pytest.param("import asp_utils.engine.check", id="check"),
-        pytest.param("import asp_utils.engine.explain", id="explain"),
+        pytest.param("import asp_utils.engine.reporting.explain", id="explain"),
     ],
 )
 def test_pipelines_are_checked_without_any_client(program: str, tmp_path: Path) -> None:

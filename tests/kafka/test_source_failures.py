@@ -8,7 +8,7 @@ import pytest
 
 from asp_utils.clients.mongod import free_port
 from asp_utils.engine.failures import ProcessorFailed
-from asp_utils.engine.kafka_consumer import METADATA_INTERVAL_MS, SILENCE_LIMIT_MS
+from asp_utils.engine.kafka.consumer import METADATA_INTERVAL_MS, SILENCE_LIMIT_MS
 from asp_utils.engine.sources.kafka_options import KafkaOptions, kafka_warnings
 from asp_utils.pipeline.grammar import option_faults
 from tests.kafka.apache import ApacheKafka, is_available
@@ -39,7 +39,7 @@ def test_a_topic_that_goes_away(real_kafka: Broker, open_source: OpenSource) -> 
 
 
 def test_no_broker_at_the_address(open_source: OpenSource, monkeypatch: Any) -> None:
-    monkeypatch.setattr("asp_utils.engine.kafka_consumer._OPENING_ATTEMPTS", 1)
+    monkeypatch.setattr("asp_utils.engine.kafka.consumer._OPENING_ATTEMPTS", 1)
     with pytest.raises(ProcessorFailed) as caught:
         open_source(
             "t", connection={"type": "kafka", "bootstrapServers": f"127.0.0.1:{free_port()}"}

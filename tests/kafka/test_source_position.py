@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.cimpl import NewPartitions
 
-from asp_utils.engine.kafka_consumer import METADATA_INTERVAL_MS
+from asp_utils.engine.kafka.consumer import METADATA_INTERVAL_MS
 
 if TYPE_CHECKING:
     from tests.kafka.conftest import OpenSource

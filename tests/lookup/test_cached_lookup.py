@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asp_utils.clients.op_msg import DOCUMENTS
-from asp_utils.engine.lookup_cache import ENTRY_BYTES, LookupCache
+from asp_utils.engine.lookup.cache import ENTRY_BYTES, LookupCache
 from asp_utils.engine.stages.cached_lookup import SPEC
 from asp_utils.engine.stages.cached_lookup_options import default_bytes
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, WrapValidator, model_validator
 
 from asp_utils.engine.formats.json_output import DateFormat, OutputFormat
 from asp_utils.engine.formats.keys import KeyFormat
-from asp_utils.engine.kafka_records import is_topic
+from asp_utils.engine.kafka.records import is_topic
 from asp_utils.engine.value_probes import value_probes
 from asp_utils.pipeline.grammar import Expression, Name, Options, is_expression
 

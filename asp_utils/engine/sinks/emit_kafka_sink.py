@@ -16,8 +16,8 @@ from bson import Int64
 from asp_utils.engine.computed import Computed
 from asp_utils.engine.failures import ProcessorFailed
 from asp_utils.engine.hidden import visible
-from asp_utils.engine.kafka_producer import KafkaProducer
-from asp_utils.engine.kafka_records import (
+from asp_utils.engine.kafka.producer import KafkaProducer
+from asp_utils.engine.kafka.records import (
     Refusal,
     is_tombstone,
     is_topic,

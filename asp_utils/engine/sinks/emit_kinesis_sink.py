@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bson import Int64
 
-from asp_utils.engine.aws_calls import ATTEMPTS, FIRST_PAUSE_MS, KINESIS_CODES, AwsCalls
+from asp_utils.engine.aws.calls import ATTEMPTS, FIRST_PAUSE_MS, KINESIS_CODES, AwsCalls
 from asp_utils.engine.computed import Computed
 from asp_utils.engine.failures import ProcessorFailed
 from asp_utils.engine.formats.json_output import formatter

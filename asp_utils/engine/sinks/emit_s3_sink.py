@@ -1,7 +1,7 @@
 """`$emit` into files in S3 buckets.
 
-Documents gather in files (`engine.object_files`), one for each target and lane, and each file is
-put as one object when it is full or its time has come. What is not put yet is in the checkpoint.
+Documents gather in files (`engine.aws.object_files`), one for each target and lane, and each file
+is put as one object when it is full or its time has come. What is not put yet is in the checkpoint.
 
 Source: Atlas page "$emit", "AWS S3"; asp-reference.md 2.12.
 """
@@ -14,13 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bson import Int64
 
-from asp_utils.engine.aws_calls import S3_CODES, AwsCalls
-from asp_utils.engine.computed import Computed
-from asp_utils.engine.failures import ProcessorFailed
-from asp_utils.engine.formats.json_output import formatter
-from asp_utils.engine.hidden import visible
-from asp_utils.engine.lanes import Lanes
-from asp_utils.engine.object_files import (
+from asp_utils.engine.aws.calls import S3_CODES, AwsCalls
+from asp_utils.engine.aws.object_files import (
     EXTENSIONS,
     MAX_KEY_BYTES,
     GrowingFile,
@@ -29,6 +24,11 @@ from asp_utils.engine.object_files import (
     compressed,
     snappy,
 )
+from asp_utils.engine.computed import Computed
+from asp_utils.engine.failures import ProcessorFailed
+from asp_utils.engine.formats.json_output import formatter
+from asp_utils.engine.hidden import visible
+from asp_utils.engine.lanes import Lanes
 from asp_utils.engine.sinks import Rejected, Sink
 from asp_utils.engine.sizes import documents_bytes
 from asp_utils.errors import AspError, EnvironmentMissing

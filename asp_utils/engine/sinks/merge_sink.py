@@ -15,11 +15,11 @@ from pymongo.errors import PyMongoError
 
 from asp_utils.engine.cluster_errors import cluster_failure
 from asp_utils.engine.computed import Computed
+from asp_utils.engine.delivery.merge_writer import MergeWriter
+from asp_utils.engine.delivery.transactions import TransactionalSink
+from asp_utils.engine.delivery.writes import Write
 from asp_utils.engine.hidden import visible
-from asp_utils.engine.merge_writer import MergeWriter
 from asp_utils.engine.sinks import Rejected
-from asp_utils.engine.transactions import TransactionalSink
-from asp_utils.engine.writes import Write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

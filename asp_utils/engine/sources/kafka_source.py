@@ -18,7 +18,7 @@ from asp_utils.engine.batch import Batch, Source, Unreadable
 from asp_utils.engine.failures import ProcessorFailed
 from asp_utils.engine.formats.json_input import decode_each, decode_json
 from asp_utils.engine.formats.keys import decode_key
-from asp_utils.engine.kafka_consumer import Group, KafkaConsumer
+from asp_utils.engine.kafka.consumer import Group, KafkaConsumer
 from asp_utils.engine.sizes import documents_bytes
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Message
 
     from asp_utils.engine.context import Surroundings
-    from asp_utils.engine.kafka_consumer import Partition, Records
+    from asp_utils.engine.kafka.consumer import Partition, Records
     from asp_utils.engine.sources.kafka_options import KafkaConfig, KafkaOptions
 
     Document = dict[str, Any]

@@ -10,18 +10,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from asp_utils.engine.aws_calls import KINESIS_CODES, AwsCalls
+from asp_utils.engine.aws.calls import KINESIS_CODES, AwsCalls
+from asp_utils.engine.aws.kinesis_shards import ENDED, ShardReader
 from asp_utils.engine.batch import Batch, Source, Unreadable
 from asp_utils.engine.formats.json_input import decode_json
-from asp_utils.engine.kinesis_shards import ENDED, ShardReader
 from asp_utils.errors import AspError
 from asp_utils.units import datetime_of, ms_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from asp_utils.engine.aws.kinesis_shards import Arrival
     from asp_utils.engine.context import Surroundings
-    from asp_utils.engine.kinesis_shards import Arrival
     from asp_utils.engine.sources.kinesis_options import KinesisSourceOptions
 
     Document = dict[str, Any]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from pydantic import Field
 
 from asp_utils.engine.field_path import FieldPath
-from asp_utils.engine.foreign import From
+from asp_utils.engine.lookup.foreign import From
 from asp_utils.errors import Fault
 from asp_utils.model.tiers import DEFAULT_TIER, tier_of
 from asp_utils.pipeline.grammar import Duration, Options

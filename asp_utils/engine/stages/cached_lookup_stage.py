@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 from bson import Int64
 
 from asp_utils.clients.cluster_link import ClusterLink
-from asp_utils.engine.equality_join import EqualityJoin, Found, documents_of
 from asp_utils.engine.evaluate import Failure, Outcome
 from asp_utils.engine.failures import ProcessorFailed
-from asp_utils.engine.foreign import cluster_trouble, set_joined
-from asp_utils.engine.lookup_cache import LookupCache
+from asp_utils.engine.lookup.cache import LookupCache
+from asp_utils.engine.lookup.equality_join import EqualityJoin, Found, documents_of
+from asp_utils.engine.lookup.foreign import cluster_trouble, set_joined
 from asp_utils.engine.stages import Stage
 from asp_utils.engine.stages.cached_lookup_options import CachedLookupOptions, default_bytes
 from asp_utils.errors import UnexpectedReply

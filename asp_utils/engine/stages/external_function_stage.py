@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from asp_utils.engine.aws_calls import FUNCTION_CODES
+from asp_utils.engine.aws.calls import FUNCTION_CODES
+from asp_utils.engine.aws.lambda_function import LambdaFunction, value_of
 from asp_utils.engine.computed import Computed
 from asp_utils.engine.evaluate import Failure, Outcome
 from asp_utils.engine.failures import ProcessorFailed
 from asp_utils.engine.field_path import set_at
 from asp_utils.engine.formats.json_output import formatter
 from asp_utils.engine.hidden import visible
-from asp_utils.engine.lambda_function import LambdaFunction, value_of
 from asp_utils.engine.lanes import Lanes
 from asp_utils.engine.on_error import apply_on_error
 from asp_utils.engine.payload import Payload

@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from asp_utils.engine.stages import tumbling_window
-from asp_utils.engine.window_options import FixedWindowOptions
+from asp_utils.engine.windows.options import FixedWindowOptions
 from asp_utils.pipeline.catalogue import StageSpec
 from asp_utils.pipeline.grammar import Duration
 
 if TYPE_CHECKING:
-    from asp_utils.engine.window import WindowShape
+    from asp_utils.engine.windows.window import WindowShape
 
 
 class HoppingWindowOptions(FixedWindowOptions):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 from pydantic import Field, model_validator
 
 from asp_utils.engine.field_path import FieldPath
-from asp_utils.engine.foreign import From
+from asp_utils.engine.lookup.foreign import From
 from asp_utils.pipeline.catalogue import Probe
 from asp_utils.pipeline.grammar import Options
 

@@ -15,12 +15,12 @@ from zlib import crc32
 import bson
 
 from asp_utils.clients.cluster_link import ClusterLink
-from asp_utils.engine.equality_join import EqualityJoin
 from asp_utils.engine.evaluate import Evaluator, Failure, Outcome, Run
 from asp_utils.engine.failures import ProcessorFailed
-from asp_utils.engine.foreign import cluster_trouble, set_joined
 from asp_utils.engine.hidden import metadata_base
-from asp_utils.engine.pipeline_join import LET, PipelineJoin
+from asp_utils.engine.lookup.equality_join import EqualityJoin
+from asp_utils.engine.lookup.foreign import cluster_trouble, set_joined
+from asp_utils.engine.lookup.pipeline_join import LET, PipelineJoin
 from asp_utils.engine.stages import Stage
 from asp_utils.errors import UnexpectedReply
 from asp_utils.pipeline.rewrite import (

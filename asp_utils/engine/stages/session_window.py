@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from asp_utils.engine.window_options import WindowOptions
+from asp_utils.engine.windows.options import WindowOptions
 from asp_utils.pipeline.catalogue import Probe, StageSpec
 from asp_utils.pipeline.grammar import Duration
 
 if TYPE_CHECKING:
-    from asp_utils.engine.window import WindowShape
+    from asp_utils.engine.windows.window import WindowShape
 
 
 class SessionWindowOptions(WindowOptions):
@@ -24,7 +24,7 @@ class SessionWindowOptions(WindowOptions):
 
 def shape_of(options: SessionWindowOptions) -> WindowShape:
     """The window's figures."""
-    from asp_utils.engine.window import WindowShape
+    from asp_utils.engine.windows.window import WindowShape
 
     return WindowShape(
         gap_ms=options.gap.ms,

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asp_utils.engine.window_options import FixedWindowOptions
+from asp_utils.engine.windows.options import FixedWindowOptions
 from asp_utils.pipeline.catalogue import StageSpec
 
 if TYPE_CHECKING:
-    from asp_utils.engine.window import WindowShape
+    from asp_utils.engine.windows.window import WindowShape
 
 
 def shape_of(options: FixedWindowOptions) -> WindowShape:
     """The window's figures."""
-    from asp_utils.engine.window import WindowShape
+    from asp_utils.engine.windows.window import WindowShape
 
     return WindowShape(
         interval_ms=options.interval.ms,

@@ -19,13 +19,13 @@ from bson import Decimal128, Int64
 from bson.decimal128 import create_decimal128_context
 
 from asp_utils.engine.event_time import NEVER
-from asp_utils.engine.window import Late, OpenWindow, Windows
+from asp_utils.engine.windows.window import Late, OpenWindow, Windows
 from asp_utils.pipeline.rewrite import WINDOW_FIELD, mark_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from asp_utils.engine.window import WindowShape
+    from asp_utils.engine.windows.window import WindowShape
 
     Document = dict[str, Any]
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from asp_utils.engine.equality_join import REQUEST, RESULT
 from asp_utils.engine.evaluate import Failure, Run
-from asp_utils.engine.foreign import local_part
+from asp_utils.engine.lookup.equality_join import REQUEST, RESULT
+from asp_utils.engine.lookup.foreign import local_part
 from asp_utils.pipeline.rewrite import METADATA_VARIABLE, resolve_metadata
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bson import Int64
 
-from asp_utils.engine.latency import Latency
+from asp_utils.engine.reporting.latency import Latency
 from asp_utils.units import datetime_of
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Why a stream processor gives no output, or how far it is: findings, and one sentence.
 
-Pure: it reads the facts that `engine.report` collects from a running processor, or as much of them
-as the stats of any workspace hold.
+Pure: it reads the facts that `engine.reporting.report` collects from a running processor, or as
+much of them as the stats of any workspace hold.
 """
 
 from __future__ import annotations

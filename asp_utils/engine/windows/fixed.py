@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from asp_utils.engine.window import Late, OpenWindow, Windows
+from asp_utils.engine.windows.window import Late, OpenWindow, Windows
 from asp_utils.pipeline.rewrite import WINDOW_FIELD
 
 if TYPE_CHECKING:

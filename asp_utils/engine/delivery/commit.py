@@ -8,21 +8,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from asp_utils.engine.checkpoint import HEADS
+from asp_utils.engine.delivery.checkpoint import HEADS
+from asp_utils.engine.delivery.outbox import Entry, Outbox
+from asp_utils.engine.delivery.transactions import ManyRefused
 from asp_utils.engine.hidden import metadata_of
-from asp_utils.engine.outbox import Entry, Outbox
 from asp_utils.engine.sinks import Rejected
-from asp_utils.engine.transactions import ManyRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pymongo.synchronous.client_session import ClientSession
 
-    from asp_utils.engine.checkpoint import Checkpoint, CheckpointStore
-    from asp_utils.engine.ledger import Emitted, Ledger
-    from asp_utils.engine.transactions import Committer
-    from asp_utils.engine.writes import Write
+    from asp_utils.engine.delivery.checkpoint import Checkpoint, CheckpointStore
+    from asp_utils.engine.delivery.ledger import Emitted, Ledger
+    from asp_utils.engine.delivery.transactions import Committer
+    from asp_utils.engine.delivery.writes import Write
 
     Document = dict[str, Any]
 

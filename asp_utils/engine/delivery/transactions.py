@@ -14,8 +14,8 @@ from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 from pymongo.write_concern import WriteConcern
 
+from asp_utils.engine.delivery.writes import Write, WriteRefused
 from asp_utils.engine.sinks import Rejected, Sink
-from asp_utils.engine.writes import Write, WriteRefused
 
 if TYPE_CHECKING:
     import threading

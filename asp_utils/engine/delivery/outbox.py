@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 import bson
 
 from asp_utils.clients.op_msg import DOCUMENTS
-from asp_utils.engine.checkpoint import OUTBOX
+from asp_utils.engine.delivery.checkpoint import OUTBOX
+from asp_utils.engine.delivery.writes import Write
 from asp_utils.engine.sizes import by_size
-from asp_utils.engine.writes import Write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

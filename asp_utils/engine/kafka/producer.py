@@ -17,7 +17,7 @@ from confluent_kafka import KafkaException, Producer
 
 from asp_utils.clients.kafka import producer_settings, reason
 from asp_utils.engine.failures import ProcessorFailed
-from asp_utils.engine.kafka_records import Document, Headers, Record, Refusal
+from asp_utils.engine.kafka.records import Document, Headers, Record, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

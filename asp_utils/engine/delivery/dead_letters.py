@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pymongo.synchronous.collection import Collection
 
     from asp_utils.engine.clock import Clock
-    from asp_utils.engine.stats import Stats
+    from asp_utils.engine.reporting.stats import Stats
 
     Document = dict[str, Any]
 

@@ -29,7 +29,7 @@ from asp_utils.units import ms_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from asp_utils.engine.aws_calls import AwsCalls
+    from asp_utils.engine.aws.calls import AwsCalls
     from asp_utils.engine.clock import Clock
 
     Document = dict[str, Any]

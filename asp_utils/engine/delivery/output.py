@@ -12,18 +12,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from asp_utils.engine.commit import Commit
+from asp_utils.engine.delivery.commit import Commit
+from asp_utils.engine.delivery.ledger import Emitted, Ledger
 from asp_utils.engine.hidden import metadata_of
-from asp_utils.engine.ledger import Emitted, Ledger
 from asp_utils.engine.sizes import documents_bytes
 from asp_utils.pipeline.rewrite import METADATA_FIELD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from asp_utils.engine.checkpoint import Checkpoint, CheckpointStore
+    from asp_utils.engine.delivery.checkpoint import Checkpoint, CheckpointStore
+    from asp_utils.engine.delivery.transactions import Committer
     from asp_utils.engine.sinks import Sink
-    from asp_utils.engine.transactions import Committer
 
     Document = dict[str, Any]
 

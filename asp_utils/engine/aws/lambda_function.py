@@ -17,7 +17,7 @@ import bson
 from asp_utils import ejson
 from asp_utils.clients.aws import READ_TIMEOUT_S
 from asp_utils.clients.op_msg import NOT_BSON
-from asp_utils.engine.aws_calls import FUNCTION_CODES, AwsCalls
+from asp_utils.engine.aws.calls import FUNCTION_CODES, AwsCalls
 from asp_utils.errors import AspError, PermissionDenied, Temporary, UnexpectedReply
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from asp_utils.engine.batch import Source
     from asp_utils.engine.chain import Chains
     from asp_utils.engine.evaluate import Failure
-    from asp_utils.engine.spill import Spill
     from asp_utils.engine.steps import Steps
-    from asp_utils.engine.window import Late, OpenWindow, Windows, WindowShape
+    from asp_utils.engine.windows.spill import Spill
+    from asp_utils.engine.windows.window import Late, OpenWindow, Windows, WindowShape
 
     Document = dict[str, Any]
 

@@ -86,7 +86,7 @@ class OpenWindow:
     compacted_count: int = 0
     """How many partial states were left when they were last combined."""
     stored: list[int] = field(default_factory=list)
-    """The parts of it that wait in mongod, earliest first (`engine.spill`)."""
+    """The parts of it that wait in mongod, earliest first (`engine.windows.spill`)."""
     stored_bytes: int = 0
 
     def hold(self, document: Document) -> None:

@@ -18,7 +18,7 @@ from bson import Binary, Decimal128, Int64, ObjectId
 
 from asp_utils.clients.op_msg import DOCUMENTS, MAX_DOCUMENT_BYTES
 from asp_utils.engine.evaluate import Evaluator, Failure, Run
-from asp_utils.engine.foreign import From, local_part
+from asp_utils.engine.lookup.foreign import From, local_part
 from asp_utils.errors import UnexpectedReply
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from asp_utils.engine.clock import Clock
-    from asp_utils.engine.dead_letters import DeadLetters
+    from asp_utils.engine.delivery.dead_letters import DeadLetters
+    from asp_utils.engine.reporting.stats import Stats
     from asp_utils.engine.sinks import Rejected
-    from asp_utils.engine.stats import Stats
 
     Document = dict[str, Any]
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 HEADS: Final = "checkpoints"
 PARTS: Final = "checkpoint_parts"
 OUTBOX: Final = "outbox"
-"""What `engine.outbox` keeps."""
+"""What `engine.delivery.outbox` keeps."""
 _PART_BYTES: Final = 8 * 1024 * 1024
 _PARTS_AT_ONCE: Final = 4
 

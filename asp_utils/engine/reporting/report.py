@@ -15,8 +15,8 @@ from asp_utils.engine.chain import OwnStep
 from asp_utils.units import bson_date_of, datetime_of
 
 if TYPE_CHECKING:
-    from asp_utils.engine.open_windows import OpenWindows
     from asp_utils.engine.processor import Processor
+    from asp_utils.engine.windows.open_windows import OpenWindows
 
     Document = dict[str, Any]
 

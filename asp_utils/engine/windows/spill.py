@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bson.raw_bson import RawBSONDocument
 
-from asp_utils.engine.checkpoint import chunked
+from asp_utils.engine.delivery.checkpoint import chunked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pymongo.synchronous.collection import Collection
     from pymongo.synchronous.database import Database
 
-    from asp_utils.engine.window import OpenWindow
+    from asp_utils.engine.windows.window import OpenWindow
 
     Document = dict[str, Any]
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 import bson
 from bson import Int64, ObjectId
 
+from asp_utils.engine.delivery.writes import Write, WriteRefused
 from asp_utils.engine.failures import ProcessorFailed
 from asp_utils.engine.sinks import MAX_SHOWN_TARGETS, MAX_TARGETS, Rejected
 from asp_utils.engine.sizes import MAX_BATCH_BYTES
-from asp_utils.engine.writes import Write, WriteRefused
 from asp_utils.pipeline.normalize import NOW_VARIABLE
 from asp_utils.units import datetime_of
 

@@ -1,0 +1,1 @@
+"""What S3, Kinesis and Lambda need beside their sources, stages and sinks."""

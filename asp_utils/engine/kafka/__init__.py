@@ -1,0 +1,1 @@
+"""Kafka's own words: consuming, producing, what becomes of records."""

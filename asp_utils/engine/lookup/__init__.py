@@ -1,0 +1,1 @@
+"""Joins with collections of clusters."""

@@ -1,0 +1,1 @@
+"""What a processor tells about itself: counters, stats, explanations."""

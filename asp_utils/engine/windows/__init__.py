@@ -1,0 +1,1 @@
+"""Windows: assignment, what open ones hold, when they close."""

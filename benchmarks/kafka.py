@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import statistics
 import tempfile
 import threading
-import time
 import uuid
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -29,12 +27,10 @@ from asp_utils.engine.clock import SystemClock
 from asp_utils.engine.context import Surroundings
 from asp_utils.engine.evaluate import Evaluator
 from asp_utils.engine.memory import settle
-from benchmarks.stream import WINDOW
+from benchmarks.stream import WINDOW, rate
 from tests.kafka.apache import ApacheKafka, KafkaMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     Document = dict[str, Any]
 
 PARTITIONS = 2
@@ -153,16 +149,6 @@ def bytewax(bootstrap: str, source: str, target: str) -> None:
     )
     op.output("out", op.map("json", groups.down, message), KafkaSink([bootstrap], target))
     run_main(flow)
-
-
-def rate(work: Callable[[], object], count: int, repeats: int) -> float:
-    """Documents a second, the median of several runs."""
-    seconds = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - begin)
-    return count / statistics.median(seconds)
 
 
 def main() -> None:

@@ -260,7 +260,7 @@ PEERS: list[tuple[str, str, Callable[[Path, Path], None]]] = [
 ]
 
 
-def rate(work: Callable[[], None], count: int, repeats: int) -> float:
+def rate(work: Callable[[], object], count: int, repeats: int) -> float:
     """Documents a second, the median of several runs."""
     seconds = []
     for _ in range(repeats):

@@ -84,7 +84,7 @@ def test_documents_and_dead_letters_come_once(
         }
         for i, kind in enumerate(kinds)
     ]
-    pipeline = [
+    pipeline: list[Document] = [
         {"$source": {"documents": documents}},
         {"$set": {"share": {"$divide": [1, "$by"]}}},
         merge("$coll"),

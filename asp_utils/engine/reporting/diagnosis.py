@@ -221,11 +221,12 @@ def _span(ms: int) -> str:
 
 
 _RULES: Final[tuple[Callable[[Facts], Iterator[Finding]], ...]] = (
+    _flowing,
     _silent_source,
     _stuck_stages,
     _late,
     _held_watermark,
     _waiting_window,
-    _flowing,
 )
-"""From the source on: whatever holds first, holds all that follows."""
+"""From the source on: whatever holds first, holds all that follows. Where output flows, nothing
+does, and that comes first."""

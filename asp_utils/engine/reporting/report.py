@@ -37,7 +37,7 @@ def stats_of(processor: Processor, name: str, *, verbose: bool) -> Document:
     parts = processor.parts
     document = parts.stats.to_document(name, verbose=verbose)
     windows = parts.windows
-    state_bytes = windows.windows.state_bytes if windows else 0
+    state_bytes = windows.state_bytes() if windows else 0
     document |= {
         "stateSize": Int64(state_bytes),
         "memoryTrackerBytes": Int64(state_bytes),
@@ -101,7 +101,9 @@ def _extras(processor: Processor) -> dict[str, Document]:
         if isinstance(step, OwnStep)
     }
     if output.sink is not None:
-        extras[output.ledger.path] = output.sink.stats()
+        latency = processor.parts.stats.latency
+        shown = {"latency": latency.to_document()} if latency.count else {}
+        extras[output.ledger.path] = {**shown, **output.sink.stats()}
     extras[processor.parts.intake.source_path] = processor.parts.source.stats().get("operator", {})
     return extras
 
@@ -119,7 +121,8 @@ def _fill_window_output(
         if windows is not None and item["path"] == windows.path:
             inner = [o for o in operators if o["path"].startswith(f"{windows.path}.pipeline")]
             item["outputMessageCount"] = inner[-1]["outputMessageCount"] if inner else Int64(0)
-            item["stateSize"] = item["maxMemoryUsage"] = Int64(state_bytes)
+            item["stateSize"] = Int64(state_bytes)
+            item["maxMemoryUsage"] = Int64(windows.largest_bytes)
 
 
 def _watermark_facts(processor: Processor, windows: OpenWindows) -> Document:

@@ -48,6 +48,8 @@ class OpenWindows:
     operator_name: str
     late_count: int = field(default=0, init=False)
     closed_count: int = field(default=0, init=False)
+    largest_bytes: int = field(default=0, init=False)
+    """The most that they held whenever somebody asked."""
     _silent_from_ms: int | None = field(default=None, init=False)
     """Where the stream stood when nothing came any more."""
 
@@ -55,6 +57,12 @@ class OpenWindows:
     def shape(self) -> WindowShape:
         """The window's figures."""
         return self.windows.shape
+
+    def state_bytes(self) -> int:
+        """What they hold now, in memory and in mongod."""
+        held_bytes = self.windows.state_bytes
+        self.largest_bytes = max(self.largest_bytes, held_bytes)
+        return held_bytes
 
     def mark(
         self,

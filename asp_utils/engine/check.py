@@ -118,7 +118,11 @@ def check_traps(
 
 
 def check_warnings(
-    pipeline: Sequence[Document], options: Mapping[str, Any], connections: Connections
+    pipeline: Sequence[Document],
+    options: Mapping[str, Any],
+    connections: Connections,
+    *,
+    persistent: bool = True,
 ) -> list[Fault]:
     """The traps of a processor without faults; those of its tier the server knows itself.
 
@@ -126,8 +130,10 @@ def check_warnings(
         pipeline: The stages.
         options: `dlq`; anything else is not looked at.
         connections: The connection registry by name.
+        persistent: Whether it runs under a name; a temporary one shows its dead letters.
     """
-    found = pipeline_warnings(pipeline, catalogue(), connections, dlq=options.get("dlq"))
+    dlq = options.get("dlq")
+    found = pipeline_warnings(pipeline, catalogue(), connections, dlq=dlq, persistent=persistent)
     return [fault.below("pipeline") for fault in found]
 
 

@@ -57,14 +57,25 @@ class CheckWarnings(Protocol):
     """Finds what is allowed in a definition and is likely not meant."""
 
     def __call__(
-        self, pipeline: list[Any], options: Mapping[str, Any], connections: Connections, /
+        self,
+        pipeline: list[Any],
+        options: Mapping[str, Any],
+        connections: Connections,
+        /,
+        *,
+        persistent: bool,
     ) -> list[Fault]:
-        """All traps; paths begin at the command, as those of `CheckProcessor`."""
+        """All traps; paths and `persistent` as for `CheckProcessor`."""
         ...
 
 
 def no_warnings(
-    _pipeline: list[Any], _options: Mapping[str, Any], _connections: Connections, /
+    _pipeline: list[Any],
+    _options: Mapping[str, Any],
+    _connections: Connections,
+    /,
+    *,
+    persistent: bool,
 ) -> list[Fault]:
     """For an instance whose engine knows no traps."""
     return []
@@ -107,10 +118,16 @@ class LocalWorkspace:
             raise CommandFailure.of_faults(faults)
 
     async def warnings(
-        self, pipeline: list[Any], options: Mapping[str, Any], tier: str
+        self,
+        pipeline: list[Any],
+        options: Mapping[str, Any],
+        tier: str,
+        *,
+        persistent: bool = True,
     ) -> list[Fault]:
         """What a definition without faults exceeds on Atlas, or is likely not meant to say."""
-        traps = self.check_warnings(pipeline, options, await self.connections.by_name())
+        connections = await self.connections.by_name()
+        traps = self.check_warnings(pipeline, options, connections, persistent=persistent)
         return [*traps, *(each.below("pipeline") for each in tier_warnings(pipeline, tier))]
 
     def connection_users(self) -> dict[str, str]:

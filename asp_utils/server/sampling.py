@@ -33,7 +33,7 @@ async def _process(
     pipeline, options = read_definition({**given, "pipeline": ARRAY.take(name, value)})
     await workspace.check(pipeline, options, persistent=False)
     tier = str(options.get("tier", DEFAULT_TIER))
-    warnings = await workspace.warnings(pipeline, options, tier)
+    warnings = await workspace.warnings(pipeline, options, tier, persistent=False)
     user = caller.user or ""
     processor, cursor_id = await workspace.temporaries.process(pipeline, options, user)
     return with_warnings({"name": processor, "cursorId": Int64(cursor_id)}, warnings)

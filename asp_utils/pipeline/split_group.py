@@ -30,7 +30,6 @@ _PLAIN: Final = frozenset(
     ]
 )
 _N_INPUT: Final = frozenset({"$firstN", "$lastN", "$maxN", "$minN"})
-_TOP: Final = frozenset({"$top", "$bottom", "$topN", "$bottomN"})
 
 
 COUNT_FIELD: Final = "__asp_n"
@@ -51,7 +50,9 @@ class SplitGroup:
 def split_group(options: Any) -> SplitGroup | None:
     """The halves of a `$group`, or None for one that must see all documents at once.
 
-    `$accumulator`, and accumulators whose `n` is computed from the group key, are not divided.
+    `$accumulator`, and accumulators whose `n` is computed from the group key, are not divided. Nor
+    are `$top`, `$bottom` and their kin: their states hold sort keys, of which that of an empty
+    array is of the type `undefined`, which no driver can give back.
     """
     if not isinstance(options, dict) or "_id" not in options:
         return None
@@ -91,6 +92,4 @@ def _merging(field: str, accumulator: Any) -> dict[str, Any] | None:
         return None
     if name in _N_INPUT:
         return {name: {**argument, "input": value}}
-    if name in _TOP:
-        return {name: {**argument, "output": value}}
     return None

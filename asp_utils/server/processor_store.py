@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from asp_utils.clients.metadata import MetadataStore
 
 PROCESSORS: Final = "processors"
-STATE_COLLECTIONS: Final = ("checkpoints", "checkpoint_parts", "window_parts", "outbox")
+STATE_COLLECTIONS: Final = (
+    "checkpoints",
+    "checkpoint_parts",
+    "window_parts",
+    "outbox",
+    "committers",
+)
 """Where the engine keeps checkpoints and what belongs to them, by the field `processorId`."""
 INLINE_BYTES: Final = 4 * 1024 * 1024
 """A larger definition stands apart, as Atlas takes 16 MB and so does a whole document."""

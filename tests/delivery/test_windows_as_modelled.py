@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from pymongo import MongoClient
 
 from asp_utils.clients.op_msg import MongodSocket
+from asp_utils.engine import assemble as assemble_module
 from asp_utils.engine import processor as processor_module
 from asp_utils.engine.assemble import Definition, assemble
 from asp_utils.engine.clock import ManualClock
@@ -20,6 +22,7 @@ from asp_utils.engine.delivery.checkpoint import CheckpointStore
 from asp_utils.engine.evaluate import Evaluator
 from asp_utils.engine.fixtures.document import Event
 from asp_utils.engine.fixtures.source import FixtureSource
+from asp_utils.engine.windows.spill import MEMORY_BYTES, Spill
 from asp_utils.units import datetime_of, ms_of
 from tests.delivery.model import Came, Model, Shape, Waited
 
@@ -173,6 +176,7 @@ def state(mongod: Mongod) -> Iterator[MongoClient[Any]]:
     body=st.sampled_from(sorted(BODIES)),
     batch=st.sampled_from([1, 2, 7, 2000]),
     restarts=st.sets(st.integers(1, 40), max_size=2),
+    memory_bytes=st.sampled_from([50, MEMORY_BYTES]),
 )
 def test_the_engine_gives_the_windows_of_the_model(
     mongod: Mongod,
@@ -183,7 +187,9 @@ def test_the_engine_gives_the_windows_of_the_model(
     body: str,
     batch: int,
     restarts: set[int],
+    memory_bytes: int,
 ) -> None:
+    monkeypatch.setattr(assemble_module, "Spill", partial(Spill, memory_bytes=memory_bytes))
     monkeypatch.setattr(processor_module, "BATCH_DOCUMENTS", batch)
     partitions = sorted({item.partition for item in items if isinstance(item, Came)})
     model = Model(shape, partitions, now_ms=T0)

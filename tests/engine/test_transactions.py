@@ -144,6 +144,24 @@ def test_a_document_as_large_as_they_come(
     assert lengths == {1: len(text), 2: 1}, made.dead
 
 
+def test_a_transaction_that_a_killed_worker_left_open_holds_nobody_up(
+    rig: Callable[..., Any], cluster: MongoClient[Any], database: str
+) -> None:
+    out = cluster[database].out
+    out.insert_one({"_id": 0, "n": 0})
+    pipeline = [source([{"_id": 0, "n": 1}]), merge(database, whenMatched=COUNTED)]
+    killed = cluster.start_session()
+    CheckpointStore(cluster[database], "tested").claim(dict(killed.session_id))
+    killed.start_transaction()
+    out.update_one({"_id": 0}, {"$set": {"n": 5}}, session=killed)
+    begun_s = time.monotonic()
+    rig(pipeline, checkpointed=True).drain()
+    # mongod would end it after a minute.
+    assert time.monotonic() - begun_s < 20
+    assert list(out.find()) == [{"_id": 0, "n": 1}]
+    killed.end_session()
+
+
 def test_a_worker_that_was_replaced_commits_nothing_more(
     rig: Callable[..., Any], cluster: MongoClient[Any], database: str
 ) -> None:

@@ -47,9 +47,7 @@ ACCUMULATORS: dict[str, Any] = {
     "all": {"$push": "$v"},
     "deviation": {"$stdDevPop": "$v"},
     "count": {"$count": {}},
-    "top": {"$topN": {"n": 2, "sortBy": {"v": -1}, "output": "$v"}},
     "low": {"$minN": {"n": 2, "input": "$v"}},
-    "bottom": {"$bottom": {"sortBy": {"v": -1}, "output": ["$v"]}},
     "whole": {"$first": "$$ROOT"},
     "until": {"$max": {"$meta": "stream.window.end"}},
 }

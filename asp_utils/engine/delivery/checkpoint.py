@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 HEADS: Final = "checkpoints"
 PARTS: Final = "checkpoint_parts"
+COMMITTERS: Final = "committers"
+"""Which session each processor commits by, so that the next worker can end it."""
 OUTBOX: Final = "outbox"
 """What `engine.delivery.outbox` keeps."""
 _PART_BYTES: Final = 8 * 1024 * 1024
@@ -137,6 +139,13 @@ class CheckpointStore:
     def switched(self, number: int) -> None:
         """Hear that the transaction was committed."""
         self._number = number
+
+    def claim(self, session_id: Document) -> Document | None:
+        """Note the session that commits from now on; the one of the worker before, if any."""
+        owner = {"processorId": self.processor_id}
+        noted = {"$set": {"lsid": session_id}}
+        before = self.database[COMMITTERS].find_one_and_update(owner, noted, upsert=True)
+        return before["lsid"] if before else None
 
     def forget(self) -> None:
         """Drop every checkpoint of the processor."""

@@ -54,7 +54,8 @@ class Commit:
         self._outbox = Outbox(database, self.store.processor_id)
 
     def deliver_rest(self) -> None:
-        """Deliver what a worker before this one left in the outbox."""
+        """Take over from the worker before this one, and deliver what it left in the outbox."""
+        self.committer.take_over(self.store)
         self._deliver(self._outbox.load())
 
     def run(self, waiting: Sequence[Emitted], make: Callable[[], Checkpoint]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from pymongo.errors import PyMongoError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pymongo.synchronous.client_session import ClientSession
 
     from asp_utils.engine.clock import Clock
+    from asp_utils.engine.delivery.checkpoint import CheckpointStore
     from asp_utils.engine.failures import ProcessorFailed
 
     Document = dict[str, Any]
@@ -103,33 +105,65 @@ class Committer:
             ManyRefused: One more; nothing is written, and those refused are left out.
             ProcessorFailed: The cluster cannot be reached, or conflicts do not end.
         """
+        session = self._session
+        try:
+            self._try(session, writes, refused, finish, patience)
+        finally:
+            if session.in_transaction:
+                session.abort_transaction()
+
+    def take_over(self, store: CheckpointStore) -> None:
+        """End what a killed worker before this one left open.
+
+        mongod keeps the transaction of a client that has gone for a minute, and with it the
+        documents that it wrote to.
+        """
+        try:
+            before = store.claim(dict(self._session.session_id))
+            if before is not None:
+                self.sink.client.admin.command({"killSessions": [before]})
+        except PyMongoError as error:
+            raise self.sink.failure(error) from error
+
+    @cached_property
+    def _session(self) -> ClientSession:
+        """One for all commits, so that the next worker knows which to end."""
+        return self.sink.client.start_session()
+
+    def _try(
+        self,
+        session: ClientSession,
+        writes: list[Write],
+        refused: Callable[[Write, str], None],
+        finish: Callable[[ClientSession], None],
+        patience: int,
+    ) -> None:
         pause_ms, conflicts, refusals = _PAUSE_MS, 0, 0
-        with self.sink.client.start_session() as session:
-            while True:
-                session.start_transaction(write_concern=_DURABLE)
-                try:
-                    self.sink.apply(writes, session)
-                    finish(session)
-                    _commit(session)
-                except WriteRefused as error:
+        while True:
+            session.start_transaction(write_concern=_DURABLE)
+            try:
+                self.sink.apply(writes, session)
+                finish(session)
+                _commit(session)
+            except WriteRefused as error:
+                session.abort_transaction()
+                at = next(i for i, write in enumerate(writes) if write is error.write)
+                del writes[at]
+                refused(error.write, error.reason)
+                refusals += 1
+                if refusals > patience:
+                    raise ManyRefused from error
+            except PyMongoError as error:
+                if session.in_transaction:
                     session.abort_transaction()
-                    at = next(i for i, write in enumerate(writes) if write is error.write)
-                    del writes[at]
-                    refused(error.write, error.reason)
-                    refusals += 1
-                    if refusals > patience:
-                        raise ManyRefused from error
-                except PyMongoError as error:
-                    if session.in_transaction:
-                        session.abort_transaction()
-                    conflicts += 1
-                    if conflicts == _ATTEMPTS or not _is_passing(error):
-                        raise self.sink.failure(error) from error
-                    # Somebody else writes to the same documents: let them.
-                    self.clock.wait(self.stopping, pause_ms)
-                    pause_ms = min(2 * pause_ms, _MAX_PAUSE_MS)
-                else:
-                    return
+                conflicts += 1
+                if conflicts == _ATTEMPTS or not _is_passing(error):
+                    raise self.sink.failure(error) from error
+                # Somebody else writes to the same documents: let them.
+                self.clock.wait(self.stopping, pause_ms)
+                pause_ms = min(2 * pause_ms, _MAX_PAUSE_MS)
+            else:
+                return
 
 
 def same_server(one: str, other: str) -> bool:

@@ -10,25 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field
 
+from asp_utils.clients.kafka import CONSUMER_CONFIG, PRODUCER_CONFIG
 from asp_utils.errors import Fault
 from asp_utils.pipeline.grammar import BAD_VALUE, INVALID_OPTIONS, MISSING_FIELD, Name, Options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-CONFIG_KEYS: Final = frozenset(
-    {
-        # of producers
-        "acks", "batch.size", "client.dns.lookup", "client.id", "compression.type",
-        "connections.max.idle.ms", "delivery.timeout.ms", "enable.idempotence", "linger.ms",
-        "max.in.flight.requests.per.connection", "message.max.bytes",
-        "queue.buffering.max.messages", "request.timeout.ms", "retries", "transactional.id",
-        # of consumers
-        "allow.auto.create.topics", "auto.offset.reset", "fetch.max.bytes", "fetch.min.bytes",
-        "group.id", "heartbeat.interval.ms", "isolation.level", "max.partition.fetch.bytes",
-        "max.poll.interval.ms", "session.timeout.ms",
-    }
-)  # fmt: skip
+CONFIG_KEYS: Final = CONSUMER_CONFIG | PRODUCER_CONFIG
 """What `config` may set; Atlas ignores anything else without a word."""
 
 _SERVER: Final = re.compile(r"[^\s,/:]+:\d{1,5}|\[[0-9A-Fa-f:]+\]:\d{1,5}")

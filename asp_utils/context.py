@@ -10,12 +10,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
     from pathlib import Path
 
 _SLICE_S: Final = 0.05
 """How soon a thread beside the main one notices that the call is cancelled."""
+
+
+def _nothing(_secrets: Iterable[str]) -> None:
+    """Without a runner nothing is shown or recorded, so nothing is concealed."""
 
 
 @dataclass(slots=True)
@@ -40,6 +44,10 @@ class Context:
 
     A `finally` clause alone can itself be interrupted, by a second Ctrl-C or a reader that leaves.
     """
+
+    conceal: Callable[[Iterable[str]], None] = _nothing
+    """Takes secrets that the config does not hold (of a profile, a file, a token) out of whatever
+    is shown, logged or recorded from now on: `ctx.conceal([secret])`."""
 
     @property
     def local_folder(self) -> Path:

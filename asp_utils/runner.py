@@ -36,7 +36,7 @@ from asp_utils.session.secrets import resolve
 from asp_utils.session.store import Session, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 Gate = Callable[[Target, Mapping[str, Any], Session], None]
 """Raises `Refused` when an operation may not run with that config in that session."""
@@ -113,6 +113,7 @@ class _Run:
         self.printer = Printer()
         self.cancelled = threading.Event()
         self.place = ""
+        self._secrets: list[str] = []
         self._identity = (schema_file, module, function)
         self._record: recording.Recording | None = None
 
@@ -131,7 +132,7 @@ class _Run:
             record = recording.begin(store, source, target, arguments, self.printer.say)
             self._record = record
         self.printer.capture = record.run.write_output
-        self.printer.redactor = Redactor(record.secrets)
+        self._conceal(record.secrets)
         if source.error is not None:
             raise source.error
         try:
@@ -155,7 +156,7 @@ class _Run:
             if name in target.properties and name not in config
         }
         resolved = resolve({**config, **defaults})
-        self.printer.redactor = Redactor([*record.secrets, *resolved.values])
+        self._conceal(resolved.values)
         values = target.arguments(resolved.config)
         if arguments.dry_run:
             shown = target.with_defaults({**record.stored, **defaults})
@@ -163,13 +164,20 @@ class _Run:
             return
         for gate in GATES:
             gate(target, config, record.session)
-        context = Context(store.root, record.session.folder, self.cancelled, self.interrupts.held)
+        context = Context(
+            store.root, record.session.folder, self.cancelled, self.interrupts.held, self._conceal
+        )
         # Stdout carries data only: what a library prints goes to stderr.
         with redirect_stdout(sys.stderr):
             result = target.call(values, context)
             if target.streams:
                 self.interrupts.watch_reader(_STDOUT)
             self.printer.result(result, streams=target.streams)
+
+    def _conceal(self, secrets: Iterable[str]) -> None:
+        """Keep these secrets, too, out of whatever is shown or recorded from now on."""
+        self._secrets += secrets
+        self.printer.redactor = Redactor(self._secrets)
 
     def finish(self, outcome: _Outcome) -> None:
         """Say what went wrong, and end the record."""

@@ -5,9 +5,30 @@ Operations import these under `TYPE_CHECKING` only: describing costs pydantic, r
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import Field, SecretStr
+from typing_extensions import TypedDict
+
+
+class AtlasAccount(TypedDict):
+    """Which project of which Atlas, and who asks.
+
+    What is left out comes from the environment (`MONGODB_ATLAS_…`, `MDB_MCP_API_…`) and then from
+    the profile of the Atlas CLI.
+    """
+
+    url: NotRequired[Annotated[str, Field(description="`local`, or a base URL.")]]
+    project_id: NotRequired[
+        Annotated[str, Field(pattern="^[0-9a-f]{24}$", description="24 hexadecimal digits.")]
+    ]
+    profile: NotRequired[Annotated[str, Field(description="Profile of the Atlas CLI.")]]
+    client_id: NotRequired[Annotated[str, Field(description="Of a service account.")]]
+    client_secret: NotRequired[Annotated[str, Field(description="Its secret, by reference.")]]
+    public_key: NotRequired[Annotated[str, Field(description="Of an API key.")]]
+    private_key: NotRequired[Annotated[str, Field(description="Its secret, by reference.")]]
+    ca_file: NotRequired[Annotated[str, Field(description="PEM of a private authority.")]]
+
 
 StreamProcessorUrl = Annotated[
     str,
@@ -27,6 +48,20 @@ ConnectionPassword = Annotated[
         description='Password of that user, by reference: `{"$env": "NAME"}`. '
         "Not needed for `local`."
     ),
+]
+Atlas = Annotated[
+    AtlasAccount | str | None,
+    Field(
+        description="The Atlas project, or `local` for the local instance's own Admin API (started "
+        "when it does not run). An object says more: `url`, `project_id`, `profile`, `client_id` "
+        "and `client_secret`, or `public_key` and `private_key`, `ca_file`. What is left out comes "
+        "from `MONGODB_ATLAS_…` variables, then from the Atlas CLI's profile.",
+        examples=["local", {"project_id": "32b6e34b3d91647abb20e7b8", "profile": "default"}],
+    ),
+]
+WorkspaceName = Annotated[
+    str,
+    Field(min_length=1, description="Name of the workspace.", examples=["local"]),
 ]
 ProcessorName = Annotated[
     str,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from asp_utils.errors import Fault
 from asp_utils.model.error_codes import CODES
 from asp_utils.model.samples import SAMPLE_NAMES
-from asp_utils.server.connection_kinds import (
+from asp_utils.pipeline.connections.kinds import (
     definition_faults,
     definition_warnings,
     registry_entry,

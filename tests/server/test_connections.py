@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pymongo.errors import OperationFailure
 
 from asp_utils.model.samples import SAMPLE_NAMES
-from asp_utils.server.connection_kinds import KINDS, definition_faults, registry_entry
+from asp_utils.pipeline.connections.kinds import KINDS, definition_faults, registry_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,6 +17,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from pydantic import Field
 
 from asp_utils.errors import Fault
+from asp_utils.pipeline.connections.kafka import (
+    AwsRole,
+    KafkaOptions,
+    Networking,
+    kafka_faults,
+    kafka_warnings,
+)
 from asp_utils.pipeline.grammar import (
     BAD_VALUE,
     INVALID_OPTIONS,
@@ -24,13 +31,6 @@ from asp_utils.pipeline.grammar import (
     Name,
     Options,
     option_faults,
-)
-from asp_utils.server.kafka_connection import (
-    AwsRole,
-    KafkaOptions,
-    Networking,
-    kafka_faults,
-    kafka_warnings,
 )
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""The Atlas Admin API: who we are to it, requests, pages, errors."""

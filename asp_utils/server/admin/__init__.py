@@ -1,0 +1,1 @@
+"""The Admin API of the local instance: the same paths, versions, bodies and errors as Atlas."""

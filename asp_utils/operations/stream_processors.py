@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
+from asp_utils import run_limits
 from asp_utils.errors import PipelineInvalid
 from asp_utils.operation import operation
 from asp_utils.pipeline_input import decoded, preview, processor_options, revived
@@ -55,6 +56,13 @@ class ProcessorChange(TypedDict):
     """Whether anything is different now."""
     warnings: list[PipelineFinding]
     """What is allowed and may surprise: traps, and what Atlas refuses on this tier."""
+
+
+class StartedProcessor(ProcessorChange):
+    """What was observed of a stream processor after its start."""
+
+    stops_at: str | None
+    """When it is stopped again, ISO 8601 UTC; null without `max_runtime_s`."""
 
 
 class StreamProcessors(TypedDict):
@@ -123,8 +131,18 @@ def sp_start_stream_processor(
     ] = None,
     tier: ProcessorTier = None,
     autoscaling: Autoscaling = None,
+    max_runtime_s: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            description="Seconds after which it is stopped again, by a process in the background: "
+            "a guard against a forgotten processor that costs. Stopping, dropping or starting it "
+            "anew ends the limit. `workspace_costs` shows limits.",
+            examples=[3600],
+        ),
+    ] = None,
     timeout_s: TimeoutSeconds = 300,
-) -> ProcessorChange:
+) -> StartedProcessor:
     """Start a stream processor and wait until it runs.
 
     Raises:
@@ -146,11 +164,21 @@ def sp_start_stream_processor(
     if start_after is not None:
         token = revived(start_after, "start_after")
         command["options"] = {**command.get("options", {}), "startAfter": token}
+    if max_runtime_s is not None:
+        run_limits.check_possible(ctx)
     with connect(ctx, stream_processor_url, connection_user, connection_password) as workspace:
         before = workspace.state_of(name)
         reply = workspace.command(command)
+        run_limits.end_limit(ctx, name, stream_processor_url)
+        # Before it is seen to run: what times out here may start later all the same.
+        limit = None
+        if max_runtime_s is not None:
+            secret = connection_password.get_secret_value() if connection_password else None
+            limit = run_limits.set_limit(
+                ctx, name, stream_processor_url, connection_user, secret, max_runtime_s
+            )
         seen = workspace.wait_for(name, {"STARTED"}, before, timeout_s)
-    return _change(ctx, seen, reply)
+    return {**_change(ctx, seen, reply), "stops_at": limit.stop_at if limit else None}
 
 
 @operation(effect="write")
@@ -174,7 +202,9 @@ def sp_stop_stream_processor(
     with connect(ctx, stream_processor_url, connection_user, connection_password) as workspace:
         before = workspace.state_of(name)
         workspace.command({"stopStreamProcessor": name})
-        return workspace.wait_for(name, {"STOPPED"}, before, timeout_s)
+        seen = workspace.wait_for(name, {"STOPPED"}, before, timeout_s)
+    run_limits.end_limit(ctx, name, stream_processor_url)
+    return seen
 
 
 @operation(effect="destroy")
@@ -197,7 +227,9 @@ def sp_drop_stream_processor(
     with connect(ctx, stream_processor_url, connection_user, connection_password) as workspace:
         before = workspace.state_of(name)
         workspace.command({"dropStreamProcessor": name})
-        return workspace.wait_for(name, {"DROPPED"}, before, timeout_s)
+        seen = workspace.wait_for(name, {"DROPPED"}, before, timeout_s)
+    run_limits.end_limit(ctx, name, stream_processor_url)
+    return seen
 
 
 @operation(effect="write", preview=preview)

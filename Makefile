@@ -6,7 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 WORKERS ?= 2
 
-.PHONY: help setup demo test check wrappers bench kafka kafka-jars clean
+.PHONY: help setup demo test test-slow check wrappers bench kafka kafka-jars official-clients clean
 
 help: ## Show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -25,8 +25,11 @@ wrappers: $(INSTALLED) ## Generate the CLI wrappers and the reference
 demo: setup ## The main job on a local instance, printing every command
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/first_steps/demo.sh
 
-test: setup ## The whole suite, under five minutes on two cores
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -q
+test: setup ## The suite, under five minutes on two cores
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -q -m "not slow"
+
+test-slow: setup ## The slow tests with real servers: kills, brokers that die, MongoDB's own clients
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -q -m slow
 
 # Writes wrappers only, so that the committed pages are compared as they are.
 check: $(INSTALLED) ## Lint, format, types, generated files up to date
@@ -49,6 +52,9 @@ kafka-jars: $(INSTALLED) ## Fetch Apache Kafka, so that the tests run against a 
 
 kafka: $(INSTALLED) ## An Apache Kafka on loopback, from Maven Central (mvn, java), until Ctrl-C
 	@$(BIN)/python -m tests.kafka.apache
+
+official-clients: $(INSTALLED) ## Fetch MongoDB's MCP server and mongosh (npm), so that tests run them
+	@$(BIN)/python -m tests.official.npm --fetch
 
 clean: ## Remove the virtual environment and everything generated (sessions stay)
 	rm -rf .venv temp/cli_wrappers .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -188,7 +188,9 @@ class FaultyInput(AspError):
 
     def about(self, subject: str) -> Self:
         """The same faults, said about a subject that the reader knows better."""
-        return type(self)(subject, self.faults, hint=self.hint, warnings=self.warnings)
+        told = type(self)(subject, self.faults, hint=self.hint, warnings=self.warnings)
+        told.details = {**self.details, **told.details}
+        return told
 
 
 class ConfigInvalid(FaultyInput):

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 from asp_utils.engine.check import check_modify, check_processor, check_warnings
 from asp_utils.errors import EnvironmentMissing
-from asp_utils.server.daemon import Wiring, run_daemon
+from asp_utils.server.daemon import run_daemon
 from asp_utils.server.limits import Limits
+from asp_utils.server.wiring import Wiring
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

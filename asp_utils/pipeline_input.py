@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from asp_utils import ejson
 from asp_utils.errors import ConfigInvalid, Fault, PipelineInvalid
 from asp_utils.model.tiers import DEFAULT_TIER
-from asp_utils.workspace import LOCAL, connect
+from asp_utils.workspace import connect, is_local
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,7 +124,8 @@ def _divided(
         dlq=given.dlq,
         local=True,
     )
-    lacking = [fault for fault in found if fault.code == NOT_HERE_YET and given.url != LOCAL]
+    here = given.url is not None and is_local(given.url)
+    lacking = [fault for fault in found if fault.code == NOT_HERE_YET and not here]
     faults = [_in_config(fault) for fault in found if fault not in lacking]
     return faults, [_in_config(fault) for fault in lacking]
 

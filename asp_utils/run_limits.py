@@ -25,12 +25,17 @@ from asp_utils.session.files import disk_errors, replace_file
 from asp_utils.session.urls import password_spans
 from asp_utils.session.wrappers import Wrappers
 from asp_utils.units import iso_utc
-from asp_utils.workspace import LOCAL
+from asp_utils.workspace import is_local
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pydantic import SecretStr
+
     from asp_utils.context import Context
+
+    Caller = tuple[str, str | None, SecretStr | None]
+    """URL of the endpoint, database user and password."""
 
 _STOP: Final = "sp_stop_stream_processor"
 _KEEPER: Final = (sys.executable, "-P", "-m", "asp_utils.run_limits")
@@ -72,35 +77,41 @@ class RunLimit:
         return self.state == "failed" or (self.state == "waiting" and not self.is_kept)
 
 
-def check_possible(ctx: Context) -> None:
+def check_possible(ctx: Context, max_runtime_s: float | None) -> None:
     """Refuse a limit that nobody could keep, before anything is started.
 
     Raises:
         NotFound: The wrapper that is to stop processors has not been generated.
     """
-    Wrappers(ctx.root / "temp").require(_STOP)
+    if max_runtime_s is not None:
+        Wrappers(ctx.root / "temp").require(_STOP)
 
 
 def set_limit(
-    ctx: Context,
-    name: str,
-    url: str,
-    user: str | None,
-    password: str | None,
-    max_runtime_s: float,
-) -> RunLimit:
-    """Have a processor stopped after `max_runtime_s` seconds; replaces an earlier limit.
+    ctx: Context, name: str, caller: Caller, max_runtime_s: float | None
+) -> RunLimit | None:
+    """Have a processor stopped after `max_runtime_s` seconds; an earlier limit ends.
+
+    Args:
+        ctx: Whose project folder keeps the limit.
+        name: The stream processor.
+        caller: The endpoint, and who stops it there.
+        max_runtime_s: None sets no new limit.
 
     Raises:
         NotFound: The wrapper that is to stop it has not been generated.
         EnvironmentMissing: The disk refuses it, or no process can be started.
     """
-    check_possible(ctx)
+    url, user, password = caller
     end_limit(ctx, name, url)
+    if max_runtime_s is None:
+        return None
+    check_possible(ctx, max_runtime_s)
+    secret = password.get_secret_value() if password is not None else None
     path = _path(ctx.root, name, url)
     stop_at = datetime.fromtimestamp(time.time() + max_runtime_s, UTC)
     limit = RunLimit(name, _shown(url), iso_utc(stop_at), "waiting")
-    given = {"NAME": name, "URL": url, "USER": user, "PASSWORD": password}
+    given = {"NAME": name, "URL": url, "USER": user, "PASSWORD": secret}
     order = {f"{_VARIABLE}_{key}": value for key, value in given.items() if value is not None}
     with disk_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -170,7 +181,7 @@ def main() -> int:
 
 def _can_run(root: Path) -> bool:
     """Whether its workspace runs: a local instance that is down must not be started for this."""
-    if not _is_local(os.environ[f"{_VARIABLE}_URL"]):
+    if not is_local(os.environ[f"{_VARIABLE}_URL"]):
         return True
     # Needed at the end only, and not for Atlas.
     from asp_utils.server import lifecycle
@@ -191,7 +202,7 @@ def _stop(root: Path) -> tuple[int, str]:
         for key, parameter in parameters.items()
         if (value := os.environ.get(f"{_VARIABLE}_{key}")) is not None
     }
-    if _is_local(os.environ[f"{_VARIABLE}_URL"]):
+    if is_local(os.environ[f"{_VARIABLE}_URL"]):
         config["stream_processor_url"] = os.environ[f"{_VARIABLE}_URL"]
     import subprocess  # the keeper alone needs it, whoever sets a limit does not
 
@@ -246,10 +257,6 @@ def _folder(root: Path) -> Path:
 def _path(root: Path, name: str, url: str) -> Path:
     identity = hashlib.sha256(f"{_shown(url)}\n{name}".encode()).hexdigest()
     return _folder(root) / f"{identity[:16]}.json"
-
-
-def _is_local(url: str) -> bool:
-    return url == LOCAL or url.startswith(f"{LOCAL}:")
 
 
 def _shown(url: str) -> str:

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
     from asp_utils.clients.endpoint import Endpoint
     from asp_utils.context import Context
+    from asp_utils.server.lifecycle import InstanceState
 
 LOCAL: Final = "local"
+_NAMED: Final = f"{LOCAL}:"
 _POLL_S: Final = 0.2
 _EMPTY_WAIT_S: Final = 1.0
 
@@ -177,11 +179,41 @@ def connect(
 ) -> Workspace:
     """The workspace that `url` names; `local` starts the local instance when it does not run.
 
+    Args:
+        ctx: The call's surroundings.
+        url: `local`, `local:NAME` for another workspace of the local instance, or a URL.
+        user: Database user, for a URL.
+        password: Its password.
+
     Raises:
         ConfigInvalid: The URL is none.
         EnvironmentMissing: The local instance cannot be started.
+        NotFound: The local instance has no workspace of that name.
     """
-    return Workspace(ctx, _local(ctx) if url == LOCAL else _remote(url, user, password))
+    if not is_local(url):
+        return Workspace(ctx, _remote(url, user, password))
+    return Workspace(ctx, _local(ctx, url.removeprefix(_NAMED)))
+
+
+def is_local(url: str) -> bool:
+    """Whether a URL names a workspace of the local instance: `local` or `local:NAME`."""
+    return url == LOCAL or url.startswith(_NAMED)
+
+
+def running_instance(ctx: Context) -> InstanceState:
+    """The local instance, started when it does not run.
+
+    Raises:
+        EnvironmentMissing: It cannot be started.
+    """
+    # Only "local" needs the instance's code.
+    from asp_utils.server import lifecycle
+
+    state = lifecycle.status(ctx.local_folder)
+    if state is None:
+        ctx.progress("starting the local instance")
+        state = lifecycle.start(ctx.local_folder)
+    return state
 
 
 def told_warnings(ctx: Context, reply: Mapping[str, Any], *, prefix: str = "") -> list[Any]:
@@ -208,16 +240,12 @@ def _remote(url: str, user: str | None, password: SecretStr | None) -> Endpoint:
     return StreamEndpoint(url, user, password.get_secret_value() if password is not None else None)
 
 
-def _local(ctx: Context) -> Endpoint:
-    """The local instance, started when it does not run."""
+def _local(ctx: Context, workspace: str) -> Endpoint:
+    """A workspace of the local instance, which is started when it does not run."""
     # Only "local" needs the instance's code.
     from asp_utils.server import lifecycle
 
-    state = lifecycle.status(ctx.local_folder)
-    if state is None:
-        ctx.progress("starting the local instance")
-        state = lifecycle.start(ctx.local_folder)
-    return lifecycle.connect(state)
+    return lifecycle.connect(running_instance(ctx), workspace)
 
 
 def _cursor(reply: Mapping[str, Any]) -> Any:

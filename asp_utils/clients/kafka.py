@@ -51,6 +51,8 @@ PRODUCER_CONFIG: Final = frozenset(
     ]
 )
 """The keys of a connection's `config` that producers take."""
+ADMIN_CONFIG: Final = frozenset(["client.dns.lookup", "client.id", "connections.max.idle.ms"])
+"""The keys of a connection's `config` that clients take which only look at and change topics."""
 _PRODUCER_ONLY: Final = frozenset(["request.timeout.ms"])
 """Allowed for consumers, but librdkafka's consumers have no such setting and would warn."""
 _MECHANISMS: Final = {"SCRAM-256": "SCRAM-SHA-256", "SCRAM-512": "SCRAM-SHA-512"}
@@ -83,6 +85,11 @@ def producer_settings(connection: Mapping[str, Any]) -> dict[str, Any]:
     return _settings(connection, PRODUCER_CONFIG)
 
 
+def admin_settings(connection: Mapping[str, Any]) -> dict[str, Any]:
+    """The librdkafka settings of a client that looks at topics and groups, and changes them."""
+    return _settings(connection, ADMIN_CONFIG)
+
+
 def reason(error: KafkaError | KafkaException) -> str:
     """What librdkafka says went wrong, in its words and with its name of the error."""
     cause: Any = error.args[0] if isinstance(error, Exception) and error.args else error
@@ -108,6 +115,8 @@ def _security(connection: Mapping[str, Any]) -> dict[str, Any]:
     if security.get("brokerPublicCertificate"):
         settings["ssl.ca.pem"] = security["brokerPublicCertificate"]
     mechanism = authentication.get("mechanism")
+    if authentication.get("aws"):
+        mechanism = "AWS_MSK_IAM"  # which the client refuses by name: only Atlas can
     if mechanism and protocol.startswith("SASL"):
         settings["sasl.mechanism"] = _MECHANISMS.get(mechanism, mechanism)
     settings |= _renamed(authentication, _CREDENTIALS)

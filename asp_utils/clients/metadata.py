@@ -41,17 +41,38 @@ class MetadataStore:
     the server's `code` and `codeName` in its details) when it refuses.
     """
 
-    def __init__(self, uri: str, database: str) -> None:
+    def __init__(self, client: AsyncMongoClient[dict[str, Any]], database: str) -> None:
+        self._client = client
+        self._database = client.get_database(database, codec_options=DOCUMENTS)
+        self._bucket = AsyncGridFSBucket(self._database, _BLOBS)
+
+    @classmethod
+    def at(cls, uri: str, database: str) -> MetadataStore:
+        """A database of the mongod at `uri`."""
         with _translated():
-            self._client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
+            client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
                 uri, serverSelectionTimeoutMS=_SELECTION_TIMEOUT_MS, appname="asp-local"
             )
-        self._database = self._client.get_database(database, codec_options=DOCUMENTS)
-        self._bucket = AsyncGridFSBucket(self._database, _BLOBS)
+        return cls(client, database)
+
+    def beside(self, database: str) -> MetadataStore:
+        """Another database of the same mongod, over the same connections: close only the first."""
+        return MetadataStore(self._client, database)
 
     async def close(self) -> None:
         """Close every connection."""
         await self._client.close()
+
+    async def databases(self, prefix: str) -> list[str]:
+        """The names of this mongod's databases that begin with `prefix`."""
+        with _translated():
+            names = await self._client.list_database_names()
+        return [name for name in names if name.startswith(prefix)]
+
+    async def drop(self) -> None:
+        """Drop the whole database."""
+        with _translated():
+            await self._client.drop_database(self._database)
 
     async def ensure_unique(self, collection: str, field: str) -> None:
         """Make `field` unique in `collection`."""

@@ -99,6 +99,10 @@ class SchemaRegistry:
         """
         return _schema_of(self._ask("GET", f"{_subject(subject)}/versions/{version}", "schema"))
 
+    def subjects(self) -> list[str]:
+        """The names of all subjects."""
+        return [str(subject) for subject in self._ask("GET", "/subjects", "")]
+
     def close(self) -> None:
         """Close all connections."""
         self._pool.close()
@@ -106,7 +110,7 @@ class SchemaRegistry:
     def _ask(self, method: str, path: str, wanted: str, body: Any = None) -> Any:
         """The answer of the first server that gives one; it is asked first from then on.
 
-        `wanted` is the field that an answer must have.
+        `wanted` is the field that an answer must have; empty for one that is a list.
         """
         content = None if body is None else orjson.dumps(body)
         silent: list[str] = []
@@ -134,9 +138,11 @@ def _answer(reply: HttpReply, asked: str, wanted: str) -> Any:
             answer = orjson.loads(reply.body)
         except orjson.JSONDecodeError as error:
             raise UnexpectedReply(f"{asked}: the reply is no JSON: {error}") from error
-        if isinstance(answer, dict) and wanted in answer:
+        if isinstance(answer, dict) and wanted and wanted in answer:
             return answer
-        raise UnexpectedReply(f"{asked}: the reply holds no {wanted}")
+        if isinstance(answer, list) and not wanted:
+            return answer
+        raise UnexpectedReply(f"{asked}: the reply holds no {wanted or 'list'}")
     message = f"{asked}: {_words(reply)}"
     match reply.status:
         case 401 | 403:

@@ -35,7 +35,8 @@ StreamProcessorUrl = Annotated[
     Field(
         min_length=1,
         description="Endpoint of the stream processing workspace: `local` for the local instance "
-        "(started when it does not run), or `mongodb://atlas-stream-…a.query.mongodb.net/`.",
+        "(started when it does not run), `local:NAME` for another workspace of it, or "
+        "`mongodb://atlas-stream-…a.query.mongodb.net/`.",
         examples=["local"],
     ),
 ]
@@ -59,6 +60,28 @@ Atlas = Annotated[
         examples=["local", {"project_id": "32b6e34b3d91647abb20e7b8", "profile": "default"}],
     ),
 ]
+Kafka = Annotated[
+    dict[str, Any] | str,
+    Field(
+        description="The Kafka cluster: bootstrap servers `host:port,…`; or an object with the "
+        "fields of an Atlas Kafka connection (`bootstrapServers`, `authentication`, `security`, "
+        "`config`); or `{rest: {endpoint, cluster_id, api_key, api_secret}}` for Confluent's REST "
+        "API v3. Secrets by reference.",
+        examples=[
+            "127.0.0.1:9092",
+            {
+                "bootstrapServers": "broker:9093",
+                "authentication": {
+                    "mechanism": "SCRAM-512",
+                    "username": "ann",
+                    "password": {"$env": "KAFKA_PASSWORD"},
+                },
+                "security": {"protocol": "SASL_SSL"},
+            },
+        ],
+    ),
+]
+TopicName = Annotated[str, Field(min_length=1, description="Name of the topic.")]
 WorkspaceName = Annotated[
     str,
     Field(min_length=1, description="Name of the workspace.", examples=["local"]),

@@ -164,19 +164,13 @@ def sp_start_stream_processor(
     if start_after is not None:
         token = revived(start_after, "start_after")
         command["options"] = {**command.get("options", {}), "startAfter": token}
-    if max_runtime_s is not None:
-        run_limits.check_possible(ctx)
+    run_limits.check_possible(ctx, max_runtime_s)
     with connect(ctx, stream_processor_url, connection_user, connection_password) as workspace:
         before = workspace.state_of(name)
         reply = workspace.command(command)
-        run_limits.end_limit(ctx, name, stream_processor_url)
         # Before it is seen to run: what times out here may start later all the same.
-        limit = None
-        if max_runtime_s is not None:
-            secret = connection_password.get_secret_value() if connection_password else None
-            limit = run_limits.set_limit(
-                ctx, name, stream_processor_url, connection_user, secret, max_runtime_s
-            )
+        caller = (stream_processor_url, connection_user, connection_password)
+        limit = run_limits.set_limit(ctx, name, caller, max_runtime_s)
         seen = workspace.wait_for(name, {"STARTED"}, before, timeout_s)
     return {**_change(ctx, seen, reply), "stops_at": limit.stop_at if limit else None}
 

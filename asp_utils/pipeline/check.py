@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.errors import Fault
 from asp_utils.pipeline.catalogue import ATLAS_STAGES, Catalogue, StageSpec, connection_name
+from asp_utils.pipeline.connections.roles import is_atlas_use, place_role
 from asp_utils.pipeline.expressions import NEEDS_SERVER, Rules
 from asp_utils.pipeline.faults import (
     INVALID_OPTIONS,
@@ -180,7 +181,14 @@ class _Checker:
             yield Fault(path, f"there is no connection {name!r}", hint, INVALID_OPTIONS)
             return
         actual = connections[name]["type"]
-        if usable and actual not in usable:
+        if (connections[name].get("authentication") or {}).get("aws"):
+            message = f"connection {name!r} signs in with an AWS IAM role, which only Atlas can"
+            yield Fault(path, message, "for here, give it a user or a certificate", NOT_HERE_YET)
+        if usable and actual not in usable and is_atlas_use(actual, place_role(stage.name, below)):
+            message = f"the local engine does not run {stage.name} with a connection of {actual!r}"
+            hint = "it runs on Atlas; set check_pipeline: false to send it there"
+            yield Fault(path, message, hint, NOT_HERE_YET)
+        elif usable and actual not in usable:
             place = stage.name + below.removesuffix(".connectionName")
             message = f"connection {name!r} of type {actual!r} cannot be used in {place}"
             fitting = _of_types(connections, usable)

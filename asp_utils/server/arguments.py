@@ -86,7 +86,8 @@ def read_arguments(
         CommandFailure: IDLUnknownField, IDLFailedToParse for a missing field, or TypeMismatch.
     """
     name = next(iter(command))
-    nested = OBJECT.take(f"{name}.options", command.get("options", {}))
+    options = command.get("options")
+    nested = {} if options is None else OBJECT.take(f"{name}.options", options)
     own = {key: value for key, value in command.items() if key != name and key not in _GENERIC}
     given = {
         **read_fields(f"{name}.options", nested, fields),
@@ -102,7 +103,9 @@ def read_arguments(
 
 
 def read_fields(where: str, source: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
-    """The fields of one object, each in its type.
+    """The fields of one object, each in its type; null is as good as missing, as in mongod.
+
+    mongosh sends null for what was not given: `sp.listStreamProcessors()` has `filter: null`.
 
     Raises:
         CommandFailure: IDLUnknownField or TypeMismatch.
@@ -113,7 +116,8 @@ def read_fields(where: str, source: Mapping[str, Any], fields: Fields) -> dict[s
             raise CommandFailure(
                 "IDLUnknownField", f"BSON field '{where}.{field}' is an unknown field."
             )
-        given[field] = fields[field].take(f"{where}.{field}", value)
+        if value is not None:
+            given[field] = fields[field].take(f"{where}.{field}", value)
     return given
 
 

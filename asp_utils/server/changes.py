@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.errors import Fault
-from asp_utils.model.tiers import DEFAULT_TIER
 from asp_utils.server.arguments import (
     ARRAY,
     BOOL,
@@ -22,6 +21,7 @@ from asp_utils.server.definition import (
     MODIFY_FIELDS,
     PROCESSOR_OPTIONS,
     START_FIELDS,
+    changed_scaling,
     check_tiers,
     read_definition,
     read_start,
@@ -55,8 +55,8 @@ async def _create(
         command, {**PROCESSOR_OPTIONS, "pipeline": ARRAY}, required=("pipeline",)
     )
     pipeline, options = read_definition(given)
+    tier = workspace.tier_for(options)
     await workspace.check(pipeline, options, persistent=True)
-    tier = str(options.get("tier", DEFAULT_TIER))
     user = caller.user or ""
     await workspace.processors.add(Processor(name, pipeline, options, user, tier=tier))
     return with_warnings({}, await workspace.warnings(pipeline, options, tier))
@@ -73,7 +73,9 @@ async def _start(
     async with workspace.supervisor.changing(name):
         processor = await workspace.supervisor.settled(name)
         kept = {"autoscaling", "failoverEnabled"} & processor.options.keys()
-        check_tiers({**{key: processor.options[key] for key in kept}, **given})
+        asked = {**{key: processor.options[key] for key in kept}, **given}
+        check_tiers(asked)
+        workspace.tier_for({"tier": processor.tier, **asked})
         warnings = [] if fresh else _old_state(processor)
         await workspace.supervisor.start(
             processor,
@@ -142,8 +144,12 @@ async def _redefine(
     """Give a processor its changed pipeline and options, after they have been checked."""
     if not given:
         return
+    if "autoscaling" in given:
+        scaling = changed_scaling(processor.options.get("autoscaling", {}), given["autoscaling"])
+        given = {**given, "autoscaling": scaling}
     merged = {**processor.options, "pipeline": processor.pipeline, **unified(given)}
     pipeline, options = read_definition(merged)
+    workspace.tier_for({"tier": processor.tier, **options})
     await workspace.check(pipeline, options, persistent=True)
     keeps_state = processor.has_started and not processor.fresh_start
     if "pipeline" in given and keeps_state:

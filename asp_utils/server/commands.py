@@ -5,20 +5,27 @@ Source: asp-reference.md 1.3.
 
 from __future__ import annotations
 
+import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from asp_utils.errors import AspError
 from asp_utils.server.arguments import ARRAY, BOOL, read_arguments
+from asp_utils.server.audit import CHANGING, Deed
 from asp_utils.server.changes import CHANGING_COMMANDS
 from asp_utils.server.queries import QUERY_COMMANDS
-from asp_utils.server.replies import CommandFailure, with_warnings
+from asp_utils.server.replies import CommandFailure, failure_of, with_warnings
 from asp_utils.server.sampling import SAMPLING_COMMANDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from asp_utils.server.framing import Request
     from asp_utils.server.local_workspace import Handler, LocalWorkspace
     from asp_utils.server.wire import Caller
+
+
+_log = logging.getLogger(__name__)
 
 
 async def answer_command(
@@ -36,7 +43,42 @@ async def answer_command(
         raise CommandFailure(
             "Unauthorized", f"{request.name} may only be run against the admin database."
         )
-    return {**await handler(workspace, caller, request.command), "ok": 1.0}
+    with _audited(workspace, caller, request):
+        return {**await handler(workspace, caller, request.command), "ok": 1.0}
+
+
+@contextmanager
+def _audited(workspace: LocalWorkspace, caller: Caller, request: Request) -> Iterator[None]:
+    """Note a command that changes something in the audit log, one that was refused too."""
+    if request.name not in CHANGING:
+        yield
+        return
+    error = "InternalError"
+    try:
+        yield
+        error = ""
+    except AspError as refusal:
+        error = failure_of(refusal).name
+        raise
+    finally:
+        try:
+            workspace.audit.note(_deed(caller, request, error))
+        except OSError:
+            _log.exception("the audit log of %s cannot be written", workspace.record.name)
+
+
+def _deed(caller: Caller, request: Request, error: str) -> Deed:
+    value = next(iter(request.command.values()))
+    name = value if isinstance(value, str) else ""
+    return Deed(
+        operation=request.name,
+        activity=CHANGING[request.name],
+        user=caller.user or "",
+        address=caller.address,
+        resource=name,
+        processor=name if request.name.endswith("StreamProcessor") else "",
+        error=error,
+    )
 
 
 async def _upsert_connections(
@@ -70,6 +112,15 @@ async def _configure_engine(
     return {}
 
 
+async def _configure_admin_api(
+    workspace: LocalWorkspace, _caller: Caller, command: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Say whether the instance's Admin API answers callers without credentials."""
+    given = read_arguments(command, {"allowAnonymous": BOOL}, required=("allowAnonymous",))
+    workspace.settings.change(allow_anonymous=given["allowAnonymous"])
+    return {}
+
+
 COMMANDS: Final[dict[str, Handler]] = {
     **CHANGING_COMMANDS,
     **SAMPLING_COMMANDS,
@@ -77,5 +128,6 @@ COMMANDS: Final[dict[str, Handler]] = {
     "localUpsertConnections": _upsert_connections,
     "localDropConnections": _drop_connections,
     "localConfigureEngine": _configure_engine,
+    "localConfigureAdminApi": _configure_admin_api,
 }
 """Command name to handler."""

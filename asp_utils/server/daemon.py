@@ -1,4 +1,4 @@
-"""The local instance's one long-lived process: mongod, endpoint and supervisor put together."""
+"""The local instance's one long-lived process: mongod, workspaces and Admin API put together."""
 
 from __future__ import annotations
 
@@ -7,59 +7,35 @@ import logging
 import os
 import resource
 import signal
-from dataclasses import dataclass, field, replace
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Final
-
-from bson import ObjectId
 
 from asp_utils.clients.metadata import MetadataStore
 from asp_utils.clients.mongod import URI_VARIABLE, Mongod, free_port, pid_on
 from asp_utils.clients.owned_process import OwnedProcess
 from asp_utils.errors import AspError, EnvironmentMissing, ExitCode
-from asp_utils.server.commands import answer_command
-from asp_utils.server.connections import ConnectionRegistry
-from asp_utils.server.engine_settings import EngineSettings
-from asp_utils.server.handshake import Doorkeeper
-from asp_utils.server.instance_folder import InstanceFolder, InstanceState
-from asp_utils.server.launcher import Launcher
-from asp_utils.server.limits import Limits
-from asp_utils.server.local_workspace import (
-    CheckModify,
-    CheckProcessor,
-    CheckWarnings,
-    LocalWorkspace,
-    no_warnings,
-)
+from asp_utils.server.certificates import Certificates
+from asp_utils.server.instance_folder import InstanceFolder, InstanceState, KeptSettings
 from asp_utils.server.ownership import claim
-from asp_utils.server.processor_store import ProcessorStore
-from asp_utils.server.samples import Cursors
-from asp_utils.server.scram import Authenticator
-from asp_utils.server.supervisor import Supervisor
-from asp_utils.server.temporary import TemporaryProcessors
-from asp_utils.server.wire import LOOPBACK, Endpoint
+from asp_utils.server.wire import LOOPBACK
+from asp_utils.server.workspace_record import LOCAL_DATABASE
+from asp_utils.server.workspaces import Surroundings, Workspaces
 from asp_utils.units import iso_utc
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
     from pathlib import Path
 
-DATABASE: Final = "__asp_local"
+    from asp_utils.server.wiring import Wiring
+
 _MONGOD_POLL_S: Final = 0.2
 _MONGOD_STOP_S: Final = 20.0
 _OPEN_FILES: Final = 65_536
+_RENEWAL_POLL_S: Final = 3600.0
+_SERVED: Final = ("stream_endpoint_tls", "admin_api", "admin_api_https")
+"""The ports beside those of mongod and of each workspace, by their names in settings and state."""
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Wiring:
-    """What the daemon is given by its composition root."""
-
-    worker_command: tuple[str, ...]
-    check_processor: CheckProcessor
-    check_modify: CheckModify
-    limits: Limits = field(default_factory=Limits)
-    check_warnings: CheckWarnings = no_warnings
 
 
 def run_daemon(folder: Path, lock_descriptor: int | None, wiring: Wiring) -> ExitCode:
@@ -91,18 +67,23 @@ class _Daemon:
     def __init__(self, place: InstanceFolder, wiring: Wiring) -> None:
         self._place = place
         self._wiring = wiring
-        self._settings = place.settings()
+        self._settings = KeptSettings(place)
+        self._certificates = Certificates(place.path)
         self._external_uri = os.environ.get(URI_VARIABLE)
         self._mongod: Mongod | None = None
+        self._answering = False
         self._started_at = iso_utc(datetime.now(UTC))
 
     def run(self) -> None:
         _end_mongod_of(self._place)
         self._place.remove_state()
-        if not self._external_uri:
-            self._mongod = self._start_mongod()
+        with ThreadPoolExecutor(1) as beside:
+            prepared = beside.submit(self._prepare)
+            # In this thread: a process ends with the thread that started it (die_with_parent).
+            if not self._external_uri:
+                self._mongod = self._start_mongod()
         try:
-            asyncio.run(self._serve())
+            asyncio.run(self._serve(prepared))
         finally:
             self._place.remove_state()
             if self._mongod is not None:
@@ -114,76 +95,93 @@ class _Daemon:
         return self._mongod.uri if self._mongod else str(self._external_uri)
 
     def _start_mongod(self) -> Mongod:
-        port = self._settings.ports.get("mongod")
+        port = self._settings.current.ports.get("mongod")
         return Mongod.start(self._place.mongod_folder, port=port)
 
-    async def _serve(self) -> None:
+    def _prepare(self) -> None:
+        """What can be done while mongod starts: certificates, and the web server's modules."""
+        self._certificates.ensure()
+        import asp_utils.server.admin.serve  # noqa: F401
+
+    async def _serve(self, prepared: Future[None]) -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        store = MetadataStore(self._mongod_uri, DATABASE)
+        prepared.result()
+        store = MetadataStore.at(self._mongod_uri, LOCAL_DATABASE)
         try:
             await claim(store, self._place.path)
-            workspace = await self._open_workspace(store)
-            await self._answer_until(stop, workspace)
+            self._settings.change(ports=self._chosen_ports())
+            workspaces = self._workspaces(store)
+            try:
+                await workspaces.open()
+                await self._answer_until(stop, workspaces)
+            finally:
+                self._answering = False
+                self._place.remove_state()
+                await workspaces.close()
         finally:
             await store.close()
 
-    async def _open_workspace(self, store: MetadataStore) -> LocalWorkspace:
-        limits = self._wiring.limits
-        processors, connections = ProcessorStore(store), ConnectionRegistry(store)
-        await processors.prepare()
-        await connections.seed(self._mongod_uri)
-        cursors, engine = Cursors(limits), EngineSettings(store)
-        launcher = Launcher(
-            command=self._wiring.worker_command,
-            log_folder=self._place.path / "workers",
-            mongod_uri=self._mongod_uri,
-            database=DATABASE,
-            connections=connections,
-            engine=engine,
-        )
-        return LocalWorkspace(
-            processors=processors,
-            connections=connections,
-            engine=engine,
-            supervisor=Supervisor(launcher, processors, cursors, limits),
-            temporaries=TemporaryProcessors(launcher, processors, cursors, limits),
-            cursors=cursors,
-            check_processor=self._wiring.check_processor,
-            check_modify=self._wiring.check_modify,
-            check_warnings=self._wiring.check_warnings,
-            mongod_uri=self._mongod_uri,
-        )
+    def _chosen_ports(self) -> dict[str, int]:
+        """Every port but those of the workspaces: the kept one where that is free."""
+        kept = self._settings.current.ports
+        chosen = {name: free_port(kept.get(name)) for name in _SERVED}
+        mongod = {"mongod": self._mongod.port} if self._mongod else {}
+        return {**kept, **chosen, **mongod}
 
-    async def _answer_until(self, stop: asyncio.Event, workspace: LocalWorkspace) -> None:
+    def _workspaces(self, store: MetadataStore) -> Workspaces:
+        def published() -> None:
+            self._publish(workspaces)
+
+        surroundings = Surroundings(
+            place=self._place,
+            wiring=self._wiring,
+            mongod_uri=self._mongod_uri,
+            settings=self._settings,
+            certificates=self._certificates,
+            tls_port=self._settings.current.ports["stream_endpoint_tls"],
+            published=published,
+        )
+        workspaces = Workspaces(store, surroundings)
+        self._settings.on_change(published)
+        return workspaces
+
+    async def _answer_until(self, stop: asyncio.Event, workspaces: Workspaces) -> None:
         """Answer clients until `stop` is set or mongod cannot be kept running."""
-        user, password = self._settings.connection_user, self._settings.connection_password
-        door = Doorkeeper(
-            Authenticator(user, password), partial(answer_command, workspace), ObjectId()
-        )
-        endpoint = Endpoint(door.answer, owner=user)
-        port = free_port(self._settings.ports.get("stream_endpoint"))
-        await endpoint.open(port, self._place.usable_socket())
-        await workspace.supervisor.resume_all()
-        self._publish(port)
-        _log.info("the stream endpoint answers at %s:%d", LOOPBACK, port)
-        stopping = asyncio.get_running_loop().create_task(stop.wait())
-        watching = asyncio.get_running_loop().create_task(self._keep_mongod())
-        try:
-            await asyncio.wait({stopping, watching}, return_when=asyncio.FIRST_COMPLETED)
-            if watching.done():
-                watching.result()
-        finally:
-            watching.cancel()
-            stopping.cancel()
-            self._place.remove_state()
-            await endpoint.close()
-            await asyncio.gather(
-                workspace.supervisor.suspend_all(), workspace.temporaries.drop_all()
-            )
+        from asp_utils.server.admin.serve import serve_admin
 
-    async def _keep_mongod(self) -> None:
+        ports = self._settings.current.ports
+        admin = serve_admin(
+            workspaces,
+            self._settings,
+            self._certificates,
+            http_port=ports["admin_api"],
+            https_port=ports["admin_api_https"],
+            requests_per_minute=self._wiring.limits.requests_per_minute,
+        )
+        async with admin:
+            self._answering = True
+            local = workspaces.all()[0]
+            self._settings.change(ports={**ports, "stream_endpoint": local.port})
+            _log.info("the stream endpoint answers at %s:%d", LOOPBACK, local.port)
+            create_task = asyncio.get_running_loop().create_task
+            tasks = {
+                create_task(stop.wait()),
+                create_task(self._keep_mongod(workspaces)),
+                create_task(self._keep_certificate()),
+            }
+            try:
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            finally:
+                self._answering = False
+                self._place.remove_state()
+                for task in tasks:
+                    task.cancel()
+
+    async def _keep_mongod(self, workspaces: Workspaces) -> None:
         """Start mongod again, on its port, whenever it has ended."""
         while True:
             await asyncio.sleep(_MONGOD_POLL_S)
@@ -196,30 +194,46 @@ class _Daemon:
             self._mongod = self._start_mongod()
             if self._mongod.port != port:
                 raise EnvironmentMissing(f"mongod's port {port} was taken while it was down")
-            state = self._place.read_state()
-            if state is not None:
-                self._publish(state.ports["stream_endpoint"])
+            self._publish(workspaces)
 
-    def _publish(self, port: int) -> None:
-        """Write `instance.json`: from now on the instance is found."""
-        ports, processes = {"stream_endpoint": port}, {"instance": os.getpid()}
+    async def _keep_certificate(self) -> None:
+        """Make a new certificate before the present one ends."""
+        while True:
+            await asyncio.sleep(_RENEWAL_POLL_S)
+            await asyncio.to_thread(self._certificates.ensure)
+
+    def _publish(self, workspaces: Workspaces) -> None:
+        """Write `instance.json`, by which the instance is found as long as it answers."""
+        if not self._answering:
+            return
+        settings, addresses = self._settings.current, [each.address for each in workspaces.all()]
+        processes = {"instance": os.getpid()}
         if self._mongod is not None:
-            ports["mongod"] = self._mongod.port
             processes["mongod"] = self._mongod.process.pid
         found = {role: OwnedProcess.find(pid) for role, pid in processes.items()}
-        self._settings = replace(self._settings, ports={**self._settings.ports, **ports})
-        self._place.keep_settings(self._settings)
+        served = {*_SERVED, "stream_endpoint", *(("mongod",) if self._mongod else ())}
+        ports = {name: port for name, port in settings.ports.items() if name in served}
         self._place.write_state(
             InstanceState(
-                stream_processor_url=f"mongodb://{LOOPBACK}:{port}/?authSource=admin",
-                connection_user=self._settings.connection_user,
-                connection_password=self._settings.connection_password,
+                stream_processor_url=addresses[0]["stream_processor_url"],
+                connection_user=settings.connection_user,
+                connection_password=settings.connection_password,
                 mongod_uri=self._mongod_uri,
                 ports=ports,
                 pids=processes,
                 start_ticks={role: each.start_ticks for role, each in found.items() if each},
                 started_at=self._started_at,
                 folder=str(self._place.path),
+                workspaces=addresses,
+                admin_api_url=f"http://{LOOPBACK}:{ports['admin_api']}",
+                admin_api_https_url=f"https://{LOOPBACK}:{ports['admin_api_https']}",
+                ca_file=str(self._certificates.ca_file),
+                project_id=settings.project_id,
+                client_id=settings.client_id,
+                client_secret=settings.client_secret,
+                public_key=settings.public_key,
+                private_key=settings.private_key,
+                allow_anonymous=settings.allow_anonymous,
             )
         )
 

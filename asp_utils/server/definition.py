@@ -59,7 +59,7 @@ _AUTOSCALING: Final[Fields] = {"enabled": BOOL, "minTier": STRING, "maxTier": ST
 
 
 def read_definition(given: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """The pipeline and the options; an empty `dlq` means none.
+    """The pipeline and the options; an empty `dlq` means none, an empty `autoscaling` too.
 
     Of the two spellings of failover and of autoscaling, one is kept: `failoverEnabled`, and
     `autoscaling`.
@@ -68,8 +68,9 @@ def read_definition(given: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]
         CommandFailure: An option that no processor can have.
     """
     options = unified({key: value for key, value in given.items() if key in PROCESSOR_OPTIONS})
-    if not options.get("dlq", True):
-        del options["dlq"]
+    for name in ("dlq", "autoscaling"):
+        if not options.get(name, True):
+            del options[name]
     if options.get("streamMetaFieldName") == "":
         raise _invalid("streamMetaFieldName cannot be empty")
     check_tiers(options)
@@ -96,6 +97,16 @@ def unified(given: Mapping[str, Any]) -> dict[str, Any]:
         if scaling.get("enabled", True) != scales:
             raise _invalid("enableAutoScaling and autoscaling.enabled disagree")
     return options
+
+
+def changed_scaling(kept: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The autoscaling after a change: what is not given stays, null resets, off clears all.
+
+    Source: the argument `autoscaling` of the MongoDB MCP server's atlas-streams-manage.
+    """
+    if given.get("enabled") is False:
+        return {}
+    return {name: value for name, value in {**kept, **given}.items() if value is not None}
 
 
 def read_start(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,35 +6,58 @@ import fcntl
 import json
 import os
 import secrets
-from dataclasses import asdict, dataclass, field
+import string
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar
+from uuid import uuid4
 
 from asp_utils.clients.owned_process import OwnedProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from _typeshed import DataclassInstance
 
 USER: Final = "asp_local"
 _PASSWORD_BYTES: Final = 24
+_ID_BYTES: Final = 12
+_PUBLIC_KEY_LENGTH: Final = 8
 _MAX_LOG_BYTES: Final = 5_000_000
 _MAX_SOCKET_PATH_BYTES: Final = 108
 """What fits into `struct sockaddr_un`, its ending zero included."""
-_Shape = TypeVar("_Shape")
+_Shape = TypeVar("_Shape", bound="DataclassInstance")
+
+
+class WorkspaceAddress(TypedDict):
+    """Where a workspace of the local instance answers."""
+
+    name: str
+    """Its name."""
+    id: str
+    """24 hexadecimal digits."""
+    stream_processor_url: str
+    """`mongodb://127.0.0.1:PORT/?authSource=admin`, without TLS."""
+    tls_host: str
+    """`atlas-stream-….mongodb.net:PORT`, a name of Atlas's form for the one TLS port."""
 
 
 @dataclass(frozen=True)
 class InstanceState:
-    """A running local instance, as its file `instance.json` (mode 0600) describes it."""
+    """A running local instance, as its file `instance.json` (mode 0600) describes it.
+
+    What has a default is missing in the file of an older version.
+    """
 
     stream_processor_url: str
-    """`mongodb://127.0.0.1:PORT/?authSource=admin`."""
+    """`mongodb://127.0.0.1:PORT/?authSource=admin` of the workspace `local`."""
     connection_user: str
     connection_password: str = field(repr=False)
     mongod_uri: str
     """The mongod behind the connection `local_cluster`."""
     ports: dict[str, int]
-    """`stream_endpoint`, and `mongod` when the instance started one."""
+    """`stream_endpoint`, `stream_endpoint_tls`, `admin_api`, `admin_api_https`, and `mongod` when
+    the instance started one."""
     pids: dict[str, int]
     """`instance`, and `mongod` when the instance started one."""
     start_ticks: dict[str, int]
@@ -42,6 +65,24 @@ class InstanceState:
     started_at: str
     """ISO 8601, UTC."""
     folder: str
+    workspaces: list[WorkspaceAddress] = field(default_factory=list)
+    """Every workspace, `local` first."""
+    admin_api_url: str = ""
+    """`http://127.0.0.1:PORT`."""
+    admin_api_https_url: str = ""
+    """`https://127.0.0.1:PORT`, with a certificate of the authority in `ca_file`."""
+    ca_file: str = ""
+    """The authority of both TLS ports, PEM."""
+    project_id: str = ""
+    """The one project of the Admin API."""
+    client_id: str = ""
+    client_secret: str = field(default="", repr=False)
+    """With `client_id`: the service account."""
+    public_key: str = ""
+    private_key: str = field(default="", repr=False)
+    """With `public_key`: the API key, for digest."""
+    allow_anonymous: bool = False
+    """Whether the Admin API answers callers that name no credentials."""
 
     @property
     def file(self) -> Path:
@@ -50,7 +91,7 @@ class InstanceState:
 
     @property
     def socket_path(self) -> Path | None:
-        """The endpoint's Unix socket, for processes of the same user; None when there is none."""
+        """The Unix socket of the workspace `local`, for processes of the same user, if any."""
         return InstanceFolder(Path(self.folder)).usable_socket()
 
     @property
@@ -72,6 +113,36 @@ class Settings:
     connection_user: str
     connection_password: str = field(repr=False)
     ports: dict[str, int]
+    project_id: str = field(default_factory=lambda: secrets.token_hex(_ID_BYTES))
+    client_id: str = field(default_factory=lambda: f"mdb_sa_id_{secrets.token_hex(_ID_BYTES)}")
+    client_secret: str = field(
+        default_factory=lambda: f"mdb_sa_sk_{secrets.token_urlsafe(_PASSWORD_BYTES)}", repr=False
+    )
+    public_key: str = field(default_factory=lambda: _letters(_PUBLIC_KEY_LENGTH))
+    private_key: str = field(default_factory=lambda: str(uuid4()), repr=False)
+    allow_anonymous: bool = False
+    """Whether the Admin API answers callers that name no credentials."""
+
+
+class KeptSettings:
+    """The settings of a running instance: whoever changes one, all see it, and it is kept."""
+
+    def __init__(self, place: InstanceFolder) -> None:
+        self._place = place
+        self._told: list[Callable[[], None]] = []
+        self.current = place.settings()
+        """The settings now."""
+
+    def change(self, **changes: Any) -> None:
+        """Change some of them; they are on disk when this returns."""
+        self.current = replace(self.current, **changes)
+        self._place.keep_settings(self.current)
+        for tell in self._told:
+            tell()
+
+    def on_change(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called after every change."""
+        self._told.append(tell)
 
 
 @dataclass(frozen=True)
@@ -95,10 +166,23 @@ class InstanceFolder:
         """The file that the daemon keeps locked as long as it lives."""
         return self.path / "instance.lock"
 
-    def usable_socket(self) -> Path | None:
-        """The Unix socket of the endpoint; None where the folder's path is too long for one."""
-        path = self.path / "endpoint.sock"
+    def usable_socket(self, workspace_id: str | None = None) -> Path | None:
+        """The Unix socket of a workspace's endpoint; None where its path would be too long.
+
+        Args:
+            workspace_id: None for the workspace `local`.
+        """
+        path = self.path / f"{workspace_id or 'endpoint'}.sock"
         return path if len(os.fsencode(path)) < _MAX_SOCKET_PATH_BYTES else None
+
+    def log_folder(self, workspace_id: str | None = None) -> Path:
+        """The logs of a workspace's workers, one file per processor id; None as above."""
+        folder = self.path / "workers"
+        return folder / workspace_id if workspace_id else folder
+
+    def audit_path(self, workspace_id: str | None = None) -> Path:
+        """The audit log of a workspace, beside the logs of its workers."""
+        return self.log_folder(workspace_id) / "audit.jsonl"
 
     @property
     def mongod_folder(self) -> Path:
@@ -146,7 +230,7 @@ class InstanceFolder:
         self.state_path.unlink(missing_ok=True)
 
     def settings(self) -> Settings:
-        """The settings of the last time; new ones (with a new password) the first time."""
+        """The settings of the last time; new ones (with new secrets) where there were none."""
         kept = _read(self._settings_path, Settings)
         return kept or Settings(USER, secrets.token_urlsafe(_PASSWORD_BYTES), {})
 
@@ -168,11 +252,17 @@ class InstanceFolder:
         return descriptor
 
 
+def _letters(count: int) -> str:
+    return "".join(secrets.choice(string.ascii_lowercase) for _ in range(count))
+
+
 def _read(path: Path, shape: type[_Shape]) -> _Shape | None:
     """A dataclass from its JSON file; None when there is no file that fits."""
     try:
         document = json.loads(path.read_bytes())
-        return shape(**document)
+        return shape(
+            **{each.name: document[each.name] for each in fields(shape) if each.name in document}
+        )
     except (FileNotFoundError, ValueError, TypeError):
         return None
 

@@ -1,4 +1,4 @@
-"""Starts workers: what every worker of one local instance has in common."""
+"""Starts workers: what every worker of one workspace has in common."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from asp_utils.server.engine_settings import EngineSettings
     from asp_utils.server.processors import Processor
 
-WORKSPACE: Final = "local"
-"""The name of the workspace that a local instance is."""
 _WORKER_OPTIONS: Final = ("dlq", "streamMetaFieldName")
 
 
@@ -23,6 +21,8 @@ _WORKER_OPTIONS: Final = ("dlq", "streamMetaFieldName")
 class Launcher:
     """How to start a worker for a processor."""
 
+    workspace: str
+    """The workspace's name, as dead letters show it."""
     command: tuple[str, ...]
     """The worker's command line."""
     log_folder: Path
@@ -45,7 +45,7 @@ class Launcher:
         spec = {
             "processorId": processor.id,
             "name": processor.name,
-            "workspace": WORKSPACE,
+            "workspace": self.workspace,
             "pipeline": processor.pipeline,
             "options": {
                 key: processor.options[key] for key in _WORKER_OPTIONS if key in processor.options

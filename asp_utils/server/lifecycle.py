@@ -12,6 +12,8 @@ import signal
 import sys
 import time
 from contextlib import closing, suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.clients.local_endpoint import LocalEndpoint
@@ -20,6 +22,7 @@ from asp_utils.clients.owned_process import OwnedProcess
 from asp_utils.errors import (
     ConfigInvalid,
     EnvironmentMissing,
+    NotFound,
     PipelineInvalid,
     TimedOut,
     UnexpectedReply,
@@ -29,15 +32,16 @@ from asp_utils.server.instance_folder import InstanceFolder, InstanceState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from asp_utils.clients.endpoint import Endpoint
 
 __all__ = [
     "DAEMON",
+    "LOCAL",
     "LOCK_DESCRIPTOR",
     "InstanceState",
     "add_connections",
+    "allow_anonymous",
     "connect",
     "set_exactly_once",
     "start",
@@ -47,6 +51,8 @@ __all__ = [
 
 DAEMON: Final = (sys.executable, "-P", "-m", "asp_utils.instance")
 """The daemon's command line; `--folder` and `--lock-descriptor` are added."""
+LOCAL: Final = "local"
+"""The workspace that every local instance has."""
 LOCK_DESCRIPTOR: Final = 3
 """The file descriptor at which the daemon finds the lock."""
 
@@ -109,6 +115,17 @@ def set_exactly_once(state: InstanceState, *, wanted: bool) -> None:
         endpoint.command({"localConfigureEngine": 1, "exactlyOnce": wanted})
 
 
+def allow_anonymous(state: InstanceState, *, wanted: bool) -> InstanceState:
+    """Say whether a running instance's Admin API answers callers without credentials.
+
+    Returns:
+        The state with that.
+    """
+    with closing(connect(state)) as endpoint:
+        endpoint.command({"localConfigureAdminApi": 1, "allowAnonymous": wanted})
+    return replace(state, allow_anonymous=wanted)
+
+
 def status(folder: Path) -> InstanceState | None:
     """The local instance of `folder` if it answers, else None."""
     place = InstanceFolder(folder.resolve())
@@ -137,16 +154,30 @@ def stop(folder: Path, timeout_s: float = _STOP_S) -> bool:
     return True
 
 
-def connect(state: InstanceState) -> Endpoint:
-    """A connection to a running instance as its own user: its Unix socket, where it has one."""
-    if state.socket_path is not None:
-        return LocalEndpoint(state.socket_path)
+def connect(state: InstanceState, workspace: str = LOCAL) -> Endpoint:
+    """A connection to a workspace of a running instance as its own user.
+
+    By its Unix socket, where it has one.
+
+    Raises:
+        NotFound: There is no such workspace.
+    """
+    url, socket_path = state.stream_processor_url, state.socket_path
+    if workspace != LOCAL:
+        found = next((each for each in state.workspaces if each["name"] == workspace), None)
+        if found is None:
+            names = ", ".join(each["name"] for each in state.workspaces) or LOCAL
+            raise NotFound(
+                f"the local instance has no workspace {workspace!r}", hint=f"there are: {names}"
+            )
+        url = found["stream_processor_url"]
+        socket_path = InstanceFolder(Path(state.folder)).usable_socket(found["id"])
+    if socket_path is not None:
+        return LocalEndpoint(socket_path)
     # pymongo takes 90 ms, and is needed only where the folder's path is too long for a socket.
     from asp_utils.clients.stream_endpoint import StreamEndpoint
 
-    return StreamEndpoint(
-        state.stream_processor_url, state.connection_user, state.connection_password
-    )
+    return StreamEndpoint(url, state.connection_user, state.connection_password)
 
 
 def _start_or_join(

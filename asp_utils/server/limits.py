@@ -38,6 +38,8 @@ class Limits:
     """Documents held for a cursor; a temporary processor waits when its buffer is full."""
     batch_bytes: int = 8_000_000
     """Documents in one getMore reply."""
+    requests_per_minute: int = 1200
+    """What one caller may ask of the Admin API: Atlas' own limit, as its replies show it."""
 
 
 class Patience:

@@ -1,4 +1,4 @@
-"""The parts that commands work with: one local instance is one workspace."""
+"""The parts of one workspace that commands work with."""
 
 from __future__ import annotations
 
@@ -8,19 +8,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from asp_utils.model.tiers import memory_warning, partition_warning, tier_warnings
-from asp_utils.server.connections import names_in
+from asp_utils.pipeline.connections.roles import uses_of
+from asp_utils.server.definition import check_tiers
 from asp_utils.server.replies import CommandFailure
+from asp_utils.server.workspace_record import is_above
 
 if TYPE_CHECKING:
     from asp_utils.errors import Fault
+    from asp_utils.server.audit import AuditLog
     from asp_utils.server.connections import ConnectionRegistry
     from asp_utils.server.engine_settings import EngineSettings
+    from asp_utils.server.instance_folder import KeptSettings
     from asp_utils.server.processor_store import ProcessorStore
     from asp_utils.server.processors import Processor
     from asp_utils.server.samples import Cursors
     from asp_utils.server.supervisor import Supervisor
     from asp_utils.server.temporary import TemporaryProcessors
     from asp_utils.server.wire import Caller
+    from asp_utils.server.workspace_record import WorkspaceRecord
 
 Connections = Mapping[str, Mapping[str, Any]]
 
@@ -85,6 +90,10 @@ def no_warnings(
 class LocalWorkspace:
     """What a command may use."""
 
+    record: WorkspaceRecord
+    settings: KeptSettings
+    """The instance's, which all its workspaces share."""
+    audit: AuditLog
     processors: ProcessorStore
     connections: ConnectionRegistry
     engine: EngineSettings
@@ -95,6 +104,25 @@ class LocalWorkspace:
     check_modify: CheckModify
     check_warnings: CheckWarnings
     mongod_uri: str
+
+    def tier_for(self, options: Mapping[str, Any]) -> str:
+        """The tier of a processor with these options.
+
+        Args:
+            options: `tier`, `autoscaling`, `failoverEnabled`, each known to be right in itself.
+
+        Raises:
+            CommandFailure: StreamProcessorInvalidOptions: more than the workspace allows.
+        """
+        tier, largest = str(options.get("tier", self.record.tier)), self.record.max_tier
+        scaling = options.get("autoscaling") or {}
+        for field, asked in (("tier", tier), ("autoscaling.maxTier", scaling.get("maxTier", tier))):
+            if is_above(asked, largest):
+                message = f"{field} {asked} is above the workspace's largest tier, {largest}"
+                raise CommandFailure("StreamProcessorInvalidOptions", message)
+        if options.get("failoverEnabled"):
+            check_tiers({"tier": tier, "failoverEnabled": True})
+        return tier
 
     async def check(
         self, pipeline: list[Any], options: Mapping[str, Any], *, persistent: bool
@@ -136,7 +164,7 @@ class LocalWorkspace:
         return {
             connection: processor.name
             for processor in running
-            for connection in names_in([processor.pipeline, processor.options])
+            for connection, _, _ in uses_of(processor.pipeline, processor.options)
         }
 
 

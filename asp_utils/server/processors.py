@@ -130,8 +130,12 @@ class Processor:
             item |= {"errorCode": self.error_code, "errorRetryable": self.error_retryable}
         return item
 
-    def to_reply(self) -> dict[str, Any]:
-        """The shape of getStreamProcessor (asp-reference.md 1.8), without stats."""
+    def to_reply(self, region: str) -> dict[str, Any]:
+        """The shape of getStreamProcessor (asp-reference.md 1.8), without stats.
+
+        Args:
+            region: The workspace's, where it runs.
+        """
         item = self.to_list_item()
         options = item.pop("options")
         return {
@@ -140,8 +144,8 @@ class Processor:
             "pipelineVersion": Int64(self.pipeline_version),
             "enableAutoScaling": bool(self.autoscaling.get("enabled", self.autoscaling)),
             "failoverEnabled": bool(options.get("failoverEnabled", False)),
-            "activeRegion": "local",
-            "workspaceDefaultRegion": "local",
+            "activeRegion": region,
+            "workspaceDefaultRegion": region,
             **({"lastHeartbeat": self.last_heartbeat} if self.last_heartbeat else {}),
             "errorRetryable": self.error_retryable,
         }

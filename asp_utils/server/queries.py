@@ -11,9 +11,8 @@ import bson
 from bson.raw_bson import RawBSONDocument
 
 from asp_utils.clients.op_msg import MAX_MESSAGE_BYTES
-from asp_utils.model.tiers import DEFAULT_TIER, MAX_TIER, added_parallelism
+from asp_utils.model.tiers import added_parallelism
 from asp_utils.server.arguments import BOOL, INT, OBJECT, read_arguments, read_name
-from asp_utils.server.launcher import WORKSPACE
 from asp_utils.server.local_workspace import running_warnings
 from asp_utils.server.processors import STARTED
 from asp_utils.server.replies import CommandFailure, with_warnings
@@ -48,7 +47,7 @@ async def _get(
     name = read_name(command)
     read_arguments(command, {})
     processor, stats = await _find_with_stats(workspace, name, verbose=False)
-    return {**processor.to_reply(), "stats": scaled(stats, 1)}
+    return {**processor.to_reply(workspace.record.region), "stats": scaled(stats, 1)}
 
 
 async def _explain(
@@ -84,25 +83,25 @@ async def _get_stats(
         raise CommandFailure("BadValue", f"scale must be positive, not {scale}")
     processor, stats = await _find_with_stats(workspace, name, verbose=given.get("verbose", False))
     reply = {
-        "ns": f"{WORKSPACE}.{processor.id}.{name}",
+        "ns": f"{workspace.record.name}.{processor.id}.{name}",
         "name": name,
         "state": processor.state,
         "tier": processor.tier,
         "effectiveTier": processor.running_tier,
-        **_autoscaling(processor),
+        **_autoscaling(processor, workspace.record.max_tier),
         "stats": scaled(stats, scale),
         "pipeline": processor.pipeline,
     }
     return with_warnings(reply, running_warnings(processor, stats))
 
 
-def _autoscaling(processor: Processor) -> dict[str, Any]:
+def _autoscaling(processor: Processor, max_tier: str) -> dict[str, Any]:
     """`autoscaling: {minTier, maxTier}` where it is on; nothing is ever scaled here."""
     asked = processor.autoscaling
     if not asked or not asked.get("enabled", True):
         return {}
     lowest = asked.get("minTier", processor.running_tier)
-    return {"autoscaling": {"minTier": lowest, "maxTier": asked.get("maxTier", MAX_TIER)}}
+    return {"autoscaling": {"minTier": lowest, "maxTier": asked.get("maxTier", max_tier)}}
 
 
 async def _list_connections(
@@ -113,10 +112,11 @@ async def _list_connections(
 
 
 async def _list_workspace_defaults(
-    _workspace: LocalWorkspace, _caller: Caller, command: Mapping[str, Any]
+    workspace: LocalWorkspace, _caller: Caller, command: Mapping[str, Any]
 ) -> dict[str, Any]:
     read_arguments(command, {})
-    return {"defaultTierSize": DEFAULT_TIER, "maxTierSize": MAX_TIER}
+    record = workspace.record
+    return {"defaultTierSize": record.tier, "maxTierSize": record.max_tier}
 
 
 async def _find_with_stats(

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bson import Int64
 
-from asp_utils.model.tiers import DEFAULT_TIER
 from asp_utils.server.arguments import ARRAY, INT, read_arguments, read_name
 from asp_utils.server.definition import PROCESSOR_OPTIONS, read_definition
 from asp_utils.server.replies import CommandFailure, with_warnings
@@ -31,11 +30,11 @@ async def _process(
     name, value = next(iter(command.items()))
     given = read_arguments(command, PROCESSOR_OPTIONS)
     pipeline, options = read_definition({**given, "pipeline": ARRAY.take(name, value)})
+    tier = workspace.tier_for(options)
     await workspace.check(pipeline, options, persistent=False)
-    tier = str(options.get("tier", DEFAULT_TIER))
     warnings = await workspace.warnings(pipeline, options, tier, persistent=False)
     user = caller.user or ""
-    processor, cursor_id = await workspace.temporaries.process(pipeline, options, user)
+    processor, cursor_id = await workspace.temporaries.process(pipeline, options, user, tier)
     return with_warnings({"name": processor, "cursorId": Int64(cursor_id)}, warnings)
 
 

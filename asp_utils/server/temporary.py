@@ -126,7 +126,7 @@ class TemporaryProcessors:
         self._ended: deque[str] = deque(maxlen=_REMEMBERED_COUNT)
 
     async def process(
-        self, pipeline: list[Any], options: dict[str, Any], user: str
+        self, pipeline: list[Any], options: dict[str, Any], user: str, tier: str
     ) -> tuple[str, int]:
         """Run a pipeline for one reader; the processor's name and the cursor's id.
 
@@ -134,7 +134,9 @@ class TemporaryProcessors:
             CommandFailure: It failed at once.
         """
         name = f"process-{secrets.token_hex(8)}"
-        processor = Processor(name, pipeline, options, user, state=STARTED, has_started=True)
+        processor = Processor(
+            name, pipeline, options, user, tier=tier, state=STARTED, has_started=True
+        )
         cursor_id, cursor = self._cursors.open(name, lambda: self._forget(name))
         temporary = TemporaryProcessor(processor, cursor, self._store, self._limits)
         self._running[name] = temporary

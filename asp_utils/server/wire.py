@@ -1,7 +1,8 @@
 """The stream endpoint: a MongoDB wire protocol server on loopback and on a Unix socket.
 
 It frames messages and carries replies; what a command means is up to the `Answer` it is given. On
-the Unix socket the kernel says who calls: the instance's own user needs no password there.
+the Unix socket the kernel says who calls: the instance's own user needs no password there. With
+TLS the caller says by which host name it came.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import itertools
 import logging
 import os
 import socket
+import ssl
 import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 from asp_utils.errors import AspError, UnexpectedReply
 from asp_utils.server.framing import Framer, Request, encode_reply
@@ -29,6 +32,8 @@ LOOPBACK: Final = "127.0.0.1"
 _CREDENTIALS: Final = struct.Struct("3i")
 """`struct ucred`: pid, uid, gid."""
 _READ_BYTES: Final = 256 * 1024
+_HANDSHAKE_S: Final = 10.0
+"""How long a client may take for its part of the TLS handshake."""
 _log = logging.getLogger(__name__)
 
 
@@ -40,6 +45,8 @@ class Caller:
     address: str
     user: str | None = None
     """The authenticated user; None before authentication."""
+    server_name: str | None = None
+    """The host name that it asked for; None without TLS, or for a bare address."""
     conversation: Conversation | None = field(default=None, repr=False)
     """The SCRAM exchange under way."""
 
@@ -62,6 +69,7 @@ class Endpoint:
         self._reply_ids = itertools.count(1)
         self._servers: list[asyncio.Server] = []
         self._serving: set[asyncio.Task[None]] = set()
+        self._asked_names: WeakKeyDictionary[Any, str | None] = WeakKeyDictionary()
 
     async def open(self, port: int, socket_path: Path | None = None) -> None:
         """Listen on a port of 127.0.0.1 and, where given, on a Unix socket."""
@@ -69,6 +77,23 @@ class Endpoint:
         self._servers.append(await listen)
         if socket_path is not None:
             self._servers.append(await asyncio.start_unix_server(self._accept, socket_path))
+
+    async def open_tls(self, port: int, context: ssl.SSLContext) -> None:
+        """Listen with TLS on a port of 127.0.0.1.
+
+        Args:
+            port: A free one.
+            context: For this endpoint alone.
+        """
+
+        def note(link: Any, name: str | None, _context: ssl.SSLContext) -> None:
+            self._asked_names[link] = name
+
+        context.sni_callback = note
+        listen = asyncio.start_server(
+            self._accept, LOOPBACK, port, ssl=context, ssl_handshake_timeout=_HANDSHAKE_S
+        )
+        self._servers.append(await listen)
 
     async def close(self) -> None:
         """Stop listening and end every connection."""
@@ -88,6 +113,8 @@ class Endpoint:
         caller = Caller(next(self._connection_ids), ":".join(map(str, peer or ("local",))))
         if _runs_as_us(writer.get_extra_info("socket")):
             caller.user = self._owner
+        tls = writer.get_extra_info("ssl_object")
+        caller.server_name = self._asked_names.get(tls) if tls else None
         framer = Framer()
         try:
             while chunk := await reader.read(_READ_BYTES):
@@ -98,7 +125,7 @@ class Endpoint:
                         await writer.drain()
         except UnexpectedReply as error:
             _log.warning("connection %d closed: %s", caller.connection_id, error)
-        except (ConnectionError, TimeoutError):
+        except (ConnectionError, TimeoutError, ssl.SSLError):
             pass  # the client went away; nobody is left to tell
         finally:
             writer.close()

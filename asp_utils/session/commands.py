@@ -87,7 +87,9 @@ def config(
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def run(
     ctx: typer.Context,
-    chosen: Annotated[str, typer.Argument(metavar="CONFIG", help="Its path, or number: 007.")],
+    chosen: Annotated[
+        str, typer.Argument(metavar="CONFIG", help="Its path, number (007) or name (the newest).")
+    ],
 ) -> None:
     """Run a config of a session through its wrapper; further options go to the wrapper."""
     store = Store()
@@ -183,6 +185,11 @@ def _find_config(store: Store, chosen: str) -> tuple[Session, Path]:
     if chosen.isdecimal():
         session = _chosen(store, None)
         return session, session.find_config(int(chosen))
+    if chosen.isidentifier():
+        session = _chosen(store, None)
+        newest = session.newest_config(chosen)
+        if newest is not None:
+            return session, newest
     located = store.locate(Path(chosen))
     if located is None:
         raise NotFound(

@@ -36,6 +36,7 @@ SECRET_KEY_ENDINGS: Final = (
     "password", "passwd", "passphrase", "secret", "token", "apikey", "accesskey", "secretkey",
     "privatekey", "sslkey", "keypem", "authorization", "credential", "credentials",
     "connectionstring", "jaasconfig", "userinfo", "cookie", "subscriptionkey", "functionskey",
+    "accountkey",
 )  # fmt: skip
 """What a key ends with that holds a secret, written small and without punctuation."""
 

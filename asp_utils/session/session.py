@@ -11,7 +11,7 @@ from asp_utils import ejson
 from asp_utils.errors import ConfigInvalid, Fault, NotFound, UnexpectedReply
 from asp_utils.session import runs
 from asp_utils.session.audit import AuditLog
-from asp_utils.session.names import config_file_name, config_number
+from asp_utils.session.names import config_file_name, config_number, config_title
 from asp_utils.session.redaction_key import RedactionKey
 from asp_utils.session.secrets import Replaced, replace
 
@@ -132,6 +132,15 @@ class Session:
             f"session {self.id} has no config {number:03d}",
             hint="see its configs: python session_manager.py show",
         )
+
+    def newest_config(self, name: str) -> Path | None:
+        """The last config of that name (`environment_apply`); None when there is none."""
+        found = [
+            (number, path)
+            for path in self.folder.glob(f"*_{name}.json")
+            if (number := config_number(path.name)) and config_title(path.name) == name
+        ]
+        return max(found)[1] if found else None
 
     def has_config(self, file_name: str) -> bool:
         """Whether the audit log names that config."""

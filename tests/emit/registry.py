@@ -59,6 +59,8 @@ class Registry:
                 return 200, {"id": self.add(subject, json.loads(body["schema"]))}
             case "POST", ["subjects", subject]:
                 return self._lookup(subject, json.loads(body["schema"]))
+            case "GET", ["subjects"]:
+                return 200, sorted(self.subjects)
             case "GET", ["schemas", "ids", number]:
                 if int(number) in self.schemas:
                     return 200, self.schemas[int(number)]

@@ -19,7 +19,7 @@ LAYERS: list[list[tuple[str, ...]]] = [
     [("generate_cli_wrappers",), ("session_manager",)],
     [("launch", "runner", "running"), ("generation",)],
     [("operations",)],
-    [("instance", "workspace", "pipeline_input", "admin", "run_limits")],
+    [("instance", "workspace", "pipeline_input", "admin", "run_limits", "checkup", "environment")],
     [("context", "operation", "introspection"), ("session",)],
     [("engine",), ("server",), ("script",), ("language",), ("data",)],
     [("pipeline",)],

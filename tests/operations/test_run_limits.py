@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import SecretStr
 
 from asp_utils import run_limits
 from asp_utils.clients.owned_process import OwnedProcess
@@ -96,7 +97,7 @@ def test_a_limit_whose_keeper_was_killed_is_lost(created: Any) -> None:
 def test_no_secret_is_written_down(bare_project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     ctx = Context(bare_project.root)
     url = "mongodb://me:pa55word@127.0.0.1:1/"
-    run_limits.set_limit(ctx, "q", url, "me", "pa55word", 600)
+    run_limits.set_limit(ctx, "q", (url, "me", SecretStr("pa55word")), 600)
     try:
         written = "".join(path.read_text() for path in folder(bare_project.root).iterdir())
         assert "127.0.0.1" in written
@@ -110,7 +111,7 @@ def test_without_the_wrapper_that_stops_nothing_is_started(tmp_path: Path) -> No
     from asp_utils.errors import NotFound
 
     with pytest.raises(NotFound, match="sp_stop_stream_processor"):
-        run_limits.check_possible(Context(tmp_path))
+        run_limits.check_possible(Context(tmp_path), 1.0)
 
 
 def folder(root: Path) -> Path:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asp_utils.errors import Fault
-from asp_utils.server.daemon import Wiring, run_daemon
+from asp_utils.server.daemon import run_daemon
 from asp_utils.server.limits import Limits
+from asp_utils.server.wiring import Wiring
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -32,6 +32,8 @@ from typing import Any
 import bson
 from pymongo import MongoClient
 
+_TOLD = ("mode", "resumeFromCheckpoint", "stateDb", "workspace")
+
 
 class ScriptedWorker:
     def __init__(self) -> None:
@@ -96,7 +98,7 @@ class ScriptedWorker:
 
     def do_note(self, path: str) -> None:
         assert self.spec is not None
-        told = {key: self.spec[key] for key in ("mode", "resumeFromCheckpoint", "stateDb")}
+        told = {key: self.spec[key] for key in _TOLD}
         told |= {"pid": os.getpid(), "startAt": str(self.spec.get("startAtOperationTime", ""))}
         told["connections"] = self.spec["connections"]
         with Path(path).open("a") as file:

@@ -443,3 +443,24 @@ def test_numbers_may_stand_for_booleans_and_whole_doubles_for_integers(admin: Ad
     assert reply["stats"]["scaleFactor"] == Int64(2)
     assert refusal(admin, "getStreamProcessorStats", "p", scale=0)["code"] == 2
     assert refusal(admin, "getStreamProcessorStats", "p", scale=1.5)["code"] == 14
+
+
+def test_null_is_as_good_as_missing(admin: Admin) -> None:
+    create(admin)
+    # mongosh sends it for every argument that it was not given.
+    reply = admin.command("listStreamProcessors", 1, filter=None, options=None)
+    assert [each["name"] for each in reply["streamProcessors"]] == ["p"]
+    assert admin.command("startStreamProcessor", "p", tier=None, options={"startAfter": None})["ok"]
+    assert refusal(admin, "modifyStreamProcessor", None)["codeName"] == "TypeMismatch"
+
+
+def test_autoscaling_is_changed_bound_by_bound(admin: Admin) -> None:
+    create(admin, autoscaling={"enabled": True, "minTier": "SP2", "maxTier": "SP30"})
+
+    def scaling(**changes: Any) -> Any:
+        admin.command("modifyStreamProcessor", "p", autoscaling=changes)
+        return listed(admin, name="p")[0]["options"].get("autoscaling")
+
+    assert scaling(maxTier="SP10") == {"enabled": True, "minTier": "SP2", "maxTier": "SP10"}
+    assert scaling(minTier=None) == {"enabled": True, "maxTier": "SP10"}
+    assert scaling(enabled=False) is None

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pymongo.errors import OperationFailure
 
 from asp_utils.model.samples import SAMPLE_NAMES
-from asp_utils.pipeline.connections.kinds import KINDS, definition_faults, registry_entry
+from asp_utils.pipeline.connections.kinds import KINDS, definition_faults
+from asp_utils.pipeline.connections.views import registry_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +61,8 @@ GOOD: list[dict[str, Any]] = [
     kafka("OAUTHBEARER", "SASL_SSL", **OAUTH),
     kafka("OAUTHBEARER", "SASL_SSL", **OAUTH, method="OIDC", scope="s", saslOauthbearerExtensions="a=b"),
     kafka(None, "SSL", sslCertificate=PEM, sslKey=PEM, sslKeyPassword="hunter22"),
+    kafka("AWS_MSK_IAM", "SASL_SSL", aws={"roleArn": "arn"}),
+    kafka(None, "SASL_SSL", aws={"roleArn": "arn"}),
     kafka(None, "SSL"),
     kafka(None, "PLAINTEXT"),
     {**kafka(), "config": {"auto.offset.reset": "earliest"}, "networking": {"access": {"type": "PUBLIC"}}},
@@ -70,20 +73,21 @@ GOOD: list[dict[str, Any]] = [
     {"name": "d", "type": "AWSKinesisDataStreams", "accessKeyId": "a", "secretAccessKey": "hunter22", "sessionToken": "hunter22"},
     registry(type="USER_INFO", username="u", password="hunter22"),
     registry(type="SASL_INHERIT"),
+    {"name": "a", "type": "AzureBlobStorage", "azure": {"servicePrincipalId": "p", "storageAccountName": "s"}},
+    {"name": "g", "type": "GCPPubSub", "gcp": {"serviceAccountId": "g@p.iam.gserviceaccount.com"}},
 ]  # fmt: skip
 
 BAD: list[tuple[dict[str, Any], str, int, str]] = [
-    ({"name": "c", "type": "Cluster"}, ".uri", 40414, "connection string"),
     ({"name": "c", "type": "Cluster", "uri": "http://u:hunter22@h"}, ".uri", 2, "connection string"),
     ({"name": "c", "type": "Cluster", "uri": 5}, ".uri", 2, "connection string"),
     ({"name": "c", "type": "Cluster", "uri": "mongodb://h", "dbRoleToExecute": {"role": "r", "type": "built_in"}}, ".dbRoleToExecute.type", 2, "BUILT_IN"),
     ({"name": "c", "type": "cluster", "uri": "mongodb://h"}, ".type", 420, "no connection type"),
-    ({"name": "c", "type": "AzureBlobStorage"}, ".type", 420, "the local instance cannot reach Azure Blob Storage"),
-    ({"name": "c", "type": "GCPPubSub"}, ".type", 420, "the local instance cannot reach Google Cloud Pub/Sub"),
-    ({"name": "c"}, ".type", 420, "no connection type"),
+    ({"name": "c", "type": "AzureBlobStorage"}, ".azure", 40414, "missing"),
+    ({"name": "c", "type": "GCPPubSub", "gcp": {}}, ".gcp.serviceAccountId", 40414, "missing"),
+    ({"name": "c"}, ".type", 420, "type is missing"),
     ({"name": "mysolar", "type": "Sample"}, ".name", 420, "no sample"),
-    ({"name": "x", "type": "Sample", "sample": "nope"}, ".sample", 420, "no sample"),
-    ({"name": "a b", "type": "Sample", "sample": "samplestock"}, ".name", 420, "needs a name"),
+    ({"name": "x", "type": "Sample", "sample": "nope"}, ".sample", 420, "no such sample"),
+    ({"name": "a b", "type": "Sample", "sample": "samplestock"}, ".name", 420, "no name of a connection"),
     ({"name": "local_cluster", "type": "Cluster", "uri": "mongodb://h"}, ".name", 420, "built in"),
     ({"name": "samplestock", "type": "Cluster", "uri": "mongodb://h"}, ".name", 420, "built in"),
     ({**kafka(), "bootstrapServers": "broker"}, ".bootstrapServers", 2, "host:port"),
@@ -110,7 +114,8 @@ BAD: list[tuple[dict[str, Any], str, int, str]] = [
     (kafka(None, "PLAINTEXT", sslCertificate=PEM, sslKey=PEM), ".security.protocol", 420, "SSL"),
     (kafka(None, "SSL", sslCertificate="hunter22", sslKey=PEM), ".authentication.sslCertificate", 2, "PEM"),
     ({**kafka(), "security": {"protocol": "SSL", "brokerPublicCertificate": "x"}}, ".security.brokerPublicCertificate", 2, "PEM"),
-    (kafka(None, "SASL_SSL", aws={"roleArn": "arn"}), ".authentication.aws", 420, "cannot sign in"),
+    (kafka("PLAIN", "SASL_SSL", **USER, aws={"roleArn": "arn"}), ".authentication.mechanism", 420, "IAM role"),
+    (kafka("AWS_MSK_IAM", "SASL_SSL"), ".authentication.aws", 40414, "needs aws"),
     ({"name": "h", "type": "Https"}, ".url", 40414, "missing"),
     ({"name": "h", "type": "Https", "url": "ftp://u:hunter22@h"}, ".url", 2, "http://"),
     ({"name": "h", "type": "Https", "url": "http://h", "headers": {"a": 5}}, ".headers.a", 14, "must be a string"),
@@ -327,7 +332,7 @@ def test_whatever_is_said_of_a_connection_is_a_fault_or_an_entry(
     kind: str, fields: dict[str, Any]
 ) -> None:
     definition = {"name": "x", "type": kind, **fields}
-    faults = definition_faults(definition)
+    faults = definition_faults(definition, "local")
     assert all(fault.path.startswith(".") and fault.message for fault in faults)
     if not faults:
-        assert registry_entry(definition)["type"] == KINDS[kind].entry_type
+        assert registry_entry(definition, "mongodb://own")["type"] == KINDS[kind].entry_type

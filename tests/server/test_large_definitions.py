@@ -8,7 +8,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
-from asp_utils.server.daemon import DATABASE
+from asp_utils.server.workspace_record import LOCAL_DATABASE as DATABASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,7 @@ from asp_utils.model.tiers import (
     tier_of,
     tier_warnings,
 )
-from asp_utils.server.daemon import DATABASE
+from asp_utils.server.workspace_record import LOCAL_DATABASE as DATABASE
 
 if TYPE_CHECKING:
     from pymongo.database import Database

@@ -80,7 +80,7 @@ def test_config_writes_settings_over_a_file_and_runs_nothing(project: Project) -
     assert project.json("show")["configs"][0]["runs"] == []
 
 
-@pytest.mark.parametrize("chosen", ["1", "001", "{path}"])
+@pytest.mark.parametrize("chosen", ["1", "001", "sample", "{path}"])
 def test_run_hands_the_config_to_its_wrapper(project: Project, chosen: str) -> None:
     path = project.call("config", "sample").stdout.strip()
     done = project.call("run", chosen.format(path=path), "--dry-run", "--output", "pretty")

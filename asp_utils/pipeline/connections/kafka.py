@@ -6,16 +6,17 @@ Source: Atlas page "Kafka connections"; asp-reference.md 4.5.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.clients.kafka import CONSUMER_CONFIG, PRODUCER_CONFIG
 from asp_utils.errors import Fault
-from asp_utils.pipeline.grammar import BAD_VALUE, INVALID_OPTIONS, MISSING_FIELD, Name, Options
+from asp_utils.pipeline.connections.models import Authentication
+from asp_utils.pipeline.faults import BAD_VALUE, INVALID_OPTIONS, MISSING_FIELD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from asp_utils.pipeline.connections.models import Kafka, Security
 
 CONFIG_KEYS: Final = CONSUMER_CONFIG | PRODUCER_CONFIG
 """What `config` may set; Atlas ignores anything else without a word."""
@@ -27,73 +28,19 @@ _OAUTH_FIELDS: Final = (
     "method", "token_endpoint_url", "client_id", "client_secret", "scope",
     "sasl_oauthbearer_extensions",
 )  # fmt: skip
+_OF_ROLE: Final = "AWS_MSK_IAM"
+"""The mechanism of MSK that goes with a role: MongoDB's MCP server sends it."""
 _STYLES: Final = {
     "PLAIN": ("username", "password"),
     "SCRAM-256": ("username", "password"),
     "SCRAM-512": ("username", "password"),
     "OAUTHBEARER": ("token_endpoint_url", "client_id", "client_secret"),
+    _OF_ROLE: ("aws",),
 }
 """SASL mechanism to the fields it needs."""
 
 
-class Access(Options):
-    """How Atlas reaches the other side; the local instance has one network, its machine's."""
-
-    type: Literal["PUBLIC", "VPC", "PRIVATE_LINK", "TRANSIT_GATEWAY"] = "PUBLIC"
-    connection_id: Name | None = None
-    name: Name | None = None
-    tgw_route_id: Name | None = None
-
-
-class Networking(Options):
-    """`networking` and `publicPrivateNetworking` of a connection."""
-
-    access: Access | None = None
-
-
-class AwsRole(Options):
-    """The role that Atlas assumes."""
-
-    role_arn: Name
-
-
-class Authentication(Options):
-    """Who we are: SASL by user and password or by OAuth, or a client certificate."""
-
-    mechanism: Literal["PLAIN", "SCRAM-256", "SCRAM-512", "OAUTHBEARER"] | None = None
-    username: Name | None = None
-    password: Name | None = None
-    method: Literal["OIDC"] | None = None
-    token_endpoint_url: Name | None = None
-    client_id: Name | None = None
-    client_secret: Name | None = None
-    scope: str | None = None
-    sasl_oauthbearer_extensions: str | None = None
-    ssl_certificate: Name | None = None
-    ssl_key: Name | None = None
-    ssl_key_password: Name | None = None
-    aws: AwsRole | None = None
-
-
-class Security(Options):
-    """How the connection is protected."""
-
-    protocol: Literal["PLAINTEXT", "SASL_PLAINTEXT", "SASL_SSL", "SSL"]
-    broker_public_certificate: Name | None = None
-
-
-class KafkaOptions(Options):
-    """A connection of type Kafka, without name and type."""
-
-    bootstrap_servers: Annotated[str, Field(min_length=1)]
-    """`host:port`, several with commas between them."""
-    authentication: Authentication | None = None
-    security: Security | None = None
-    networking: Networking | None = None
-    config: dict[str, str] | None = None
-
-
-def kafka_faults(options: KafkaOptions) -> Iterator[Fault]:
+def kafka_faults(options: Kafka) -> Iterator[Fault]:
     """What does not go together; no message holds a value, which may be a secret."""
     servers = [server.strip() for server in options.bootstrap_servers.split(",")]
     if not all(map(_SERVER.fullmatch, servers)):
@@ -101,13 +48,19 @@ def kafka_faults(options: KafkaOptions) -> Iterator[Fault]:
         yield Fault(".bootstrapServers", "a list host:port,… is needed", hint, BAD_VALUE)
     given = options.authentication or Authentication()
     protocol = options.security.protocol if options.security else None
+    if given.aws is not None:
+        yield from _role_faults(given, protocol)
     yield from _protocol_faults(given, protocol)
     yield from _field_faults(given)
     yield from _certificate_faults(given, options.security, protocol)
 
 
-def kafka_warnings(definition: Mapping[str, Any]) -> Iterator[Fault]:
+def kafka_warnings(definition: Mapping[str, Any], *, local: bool) -> Iterator[Fault]:
     """What has no effect here, or none on Atlas either."""
+    if local and (definition.get("authentication") or {}).get("aws"):
+        message = "the local instance cannot sign in with an AWS IAM role: it keeps the definition"
+        hint = "a pipeline that uses it fails here; reach the broker with SASL or a certificate"
+        yield Fault(".authentication.aws", message, hint)
     for key in definition.get("config") or {}:
         if key not in CONFIG_KEYS:
             message = f"{key} is none of the settings that Atlas lets through: it is ignored"
@@ -119,14 +72,20 @@ def kafka_warnings(definition: Mapping[str, Any]) -> Iterator[Fault]:
         yield Fault(".security.protocol", message, "SASL_PLAINTEXT does")
 
 
+def _role_faults(given: Authentication, protocol: str | None) -> Iterator[Fault]:
+    """Faults of signing in to Amazon MSK as an AWS role."""
+    if given.mechanism not in (None, _OF_ROLE):
+        message = f"mechanism {given.mechanism} does not go with an AWS IAM role"
+        yield Fault(".authentication.mechanism", message, "leave it out", INVALID_OPTIONS)
+    if protocol is not None and protocol != "SASL_SSL":
+        message = f"an AWS IAM role does not go with security.protocol {protocol}"
+        yield Fault(".security.protocol", message, "SASL_SSL", INVALID_OPTIONS)
+
+
 def _protocol_faults(given: Authentication, protocol: str | None) -> Iterator[Fault]:
     """Faults of mechanism and protocol, which depend on each other."""
     sasl = protocol is not None and protocol.startswith("SASL_")
-    if given.aws is not None:
-        message = "the local instance cannot sign in with an AWS IAM role"
-        hint = "reach the broker with SASL or a client certificate"
-        yield Fault(".authentication.aws", message, hint, INVALID_OPTIONS)
-    elif sasl and given.mechanism is None:
+    if sasl and given.mechanism is None and given.aws is None:
         message = f"security.protocol {protocol} needs a mechanism"
         hint = "PLAIN, SCRAM-256, SCRAM-512 or OAUTHBEARER"
         yield Fault(".authentication.mechanism", message, hint, MISSING_FIELD)

@@ -1,0 +1,1 @@
+"""Whole-environment files against a live project: read, planned, applied, written."""

@@ -1,0 +1,124 @@
+"""What exists of an environment, in the words of its file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from asp_utils.admin.kafka import kafka_cluster
+from asp_utils.admin.reading import find_workspace, list_connections, list_processors
+from asp_utils.model.samples import SAMPLE_NAMES
+from asp_utils.pipeline.environment.document import items
+from asp_utils.pipeline.environment.plan import RUNNING, digest
+from asp_utils.server.connections import LOCAL_CLUSTER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from asp_utils.admin.project import Project
+    from asp_utils.clients.kafka_topics import TopicState
+    from asp_utils.context import Context
+
+Document = dict[str, Any]
+
+_WORKSPACE: Final = ("_id", "name", "dataProcessRegion", "streamConfig", "failoverRegions")
+_CONNECTION: Final = ("id", "_id", "state", "links", "region")
+_PROCESSOR: Final = ("name", "pipeline", "options", "tier", "failoverEnabled", "state")
+
+
+def live_environment(project: Project, wanted: Mapping[str, Any], timeout_s: float) -> Document:
+    """The workspace that a file names and all that is in it, and the topics that it names.
+
+    Args:
+        project: Where the workspace is, or will be.
+        wanted: The file's content, with secrets: brokers are asked with them.
+        timeout_s: Seconds that brokers have.
+
+    Returns:
+        `workspace` (None when there is none), and `connections`, `topics`, `processors` by
+        identity; `builtIn` names what nobody created.
+
+    Raises:
+        Unreachable, PermissionDenied: A broker whose topics the file names.
+    """
+    name = wanted["workspace"]["name"]
+    workspace = find_workspace(project, name)
+    built_in = built_in_connections(project)
+    found: Document = {
+        "workspace": None,
+        "connections": built_in,
+        "topics": live_topics(project.ctx, wanted, timeout_s),
+        "processors": {},
+        "builtIn": list(built_in),
+    }
+    if workspace is None:
+        return found
+    connections = {each["name"]: each for each in list_connections(project, name)}
+    return {
+        **found,
+        "workspace": {key: workspace[key] for key in _WORKSPACE if key in workspace},
+        "connections": {
+            key: {field: value for field, value in each.items() if field not in _CONNECTION}
+            for key, each in connections.items()
+        },
+        "processors": {each["name"]: _processor(each) for each in list_processors(project, name)},
+    }
+
+
+def built_in_connections(project: Project) -> dict[str, Document]:
+    """What every workspace of a local instance has from its beginning, by name; else nothing."""
+    if not project.is_local:
+        return {}
+    kinds = {LOCAL_CLUSTER: "Cluster", **dict.fromkeys(SAMPLE_NAMES, "Sample")}
+    return {name: {"name": name, "type": kind} for name, kind in kinds.items()}
+
+
+def live_topics(ctx: Context, wanted: Mapping[str, Any], timeout_s: float) -> dict[str, Document]:
+    """The topics of a file that exist, by identity."""
+    found: dict[str, Document] = {}
+    connections = items(wanted, "connections")
+    for identity, topic in items(wanted, "topics").items():
+        with kafka_cluster(ctx, connections[topic["connectionName"]], timeout_s) as brokers:
+            state = brokers.find_topic(topic["name"])
+        if state is not None:
+            found[identity] = _topic(topic["connectionName"], state)
+    return found
+
+
+def watched(
+    wanted: Mapping[str, Any], live: Mapping[str, Any], names: Mapping[str, list[str]]
+) -> str:
+    """The digest of all that a plan depends on: if it moves, the plan is no longer true.
+
+    Args:
+        wanted: The file's content.
+        live: What exists.
+        names: What the plan looks at beyond what the file names, by section.
+    """
+    sections = {
+        section: {
+            name: live[section].get(name)
+            for name in sorted({*items(wanted, section), *names.get(section, ())})
+        }
+        for section in ("connections", "topics", "processors")
+    }
+    return digest({"workspace": live["workspace"], **sections})
+
+
+def _processor(processor: Mapping[str, Any]) -> Document:
+    kept = {key: processor[key] for key in _PROCESSOR if key in processor}
+    # On its way to running it counts as running: that it arrives meanwhile is no change.
+    if kept.get("state") in RUNNING:
+        kept["state"] = RUNNING[0]
+    return kept
+
+
+def _topic(connection: str, state: TopicState) -> Document:
+    config = {**state["default_config"], **state["config"]}
+    return {
+        "connectionName": connection,
+        "name": state["name"],
+        "topicId": state["topic_id"],
+        "partitions": state["partition_count"],
+        "replicationFactor": state["replication_factor"],
+        "config": config,
+    }

@@ -1,0 +1,1 @@
+"""Kafka Connect's MongoDB connectors, turned into connections, topics and a pipeline."""

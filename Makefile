@@ -46,6 +46,7 @@ bench: setup ## Benchmarks beside their peers (installs the peers)
 	$(BIN)/python -m benchmarks.kafka
 	$(BIN)/python -m benchmarks.latency
 	$(BIN)/python -m benchmarks.limits
+	$(BIN)/python -m benchmarks.operate
 
 kafka-jars: $(INSTALLED) ## Fetch Apache Kafka, so that the tests run against a real broker
 	@$(BIN)/python -m tests.kafka.apache --fetch

@@ -161,6 +161,7 @@ class FaultyInput(AspError):
         faults: At least one.
         hint: What to do next; the first fault's own hint when empty.
         warnings: What else was noticed, and is no fault.
+        is_file: The subject is a file that the config names, and the paths are those in it.
     """
 
     def __init__(
@@ -170,6 +171,7 @@ class FaultyInput(AspError):
         *,
         hint: str = "",
         warnings: list[Fault] | None = None,
+        is_file: bool = False,
     ) -> None:
         first = faults[0]
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
@@ -185,9 +187,12 @@ class FaultyInput(AspError):
         self.subject = subject
         self.faults = faults
         self.warnings = warnings
+        self.is_file = is_file
 
     def about(self, subject: str) -> Self:
-        """The same faults, said about a subject that the reader knows better."""
+        """The same faults, said about a subject that the reader knows better than a parameter."""
+        if self.is_file:
+            return self
         told = type(self)(subject, self.faults, hint=self.hint, warnings=self.warnings)
         told.details = {**self.details, **told.details}
         return told

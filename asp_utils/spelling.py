@@ -20,3 +20,14 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     by_folded = {name.casefold(): name for name in known}
     found = get_close_matches(word.casefold(), by_folded, n=1, cutoff=cutoff)
     return by_folded[found[0]] if found else None
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """The nearest known word as a question for a hint; "" when none is near.
+
+    Example:
+        >>> meant("ordres", ["orders", "returns"])
+        "did you mean 'orders'?"
+    """
+    close = nearest(word, known)
+    return f"did you mean {close!r}?" if close else ""

@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from asp_utils.errors import Conflict, NotFound, TimedOut, UnexpectedReply
+from asp_utils.model.local_names import LOCAL
+from asp_utils.model.processor_states import DROPPED, FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from asp_utils.context import Context
     from asp_utils.server.lifecycle import InstanceState
 
-LOCAL: Final = "local"
 _NAMED: Final = f"{LOCAL}:"
 _POLL_S: Final = 0.2
 _EMPTY_WAIT_S: Final = 1.0
@@ -114,7 +115,7 @@ class Workspace:
         deadline_s = self._ctx.now_s() + timeout_s
         while True:
             found = self.find(name)
-            state = str(found["state"]) if found is not None else "DROPPED"
+            state = str(found["state"]) if found is not None else DROPPED
             if state in wanted:
                 changed = state != before
                 return ProcessorState(
@@ -122,7 +123,7 @@ class Workspace:
                 )
             aim = " or ".join(sorted(wanted))
             details = {"state": state, "wanted": sorted(wanted)}
-            if found is None or state == "FAILED":
+            if found is None or state == FAILED:
                 why = (found or {}).get("errorMsg") or (found or {}).get("error_msg") or ""
                 raise Conflict(
                     f"stream processor {name!r} is {state}, not {aim}" + (why and f": {why}"),

@@ -23,7 +23,7 @@ from asp_utils.engine.reporting.diagnosis import explained
 from asp_utils.engine.reporting.report import facts_of, stats_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from asp_utils.engine.processor import Processor
     from asp_utils.engine.windows.window import OpenWindow
@@ -37,11 +37,31 @@ settings.load_profile("suite")
 _NUMBERS = itertools.count(1)
 
 
+@pytest.hookimpl(optionalhook=True, wrapper=True)
+def pytest_xdist_make_scheduler(config: pytest.Config) -> Generator[None, Any, Any]:
+    """Keep the tests of a file on one worker, as those of a group are.
+
+    Then one worker starts what a file shares, and not both; and `loadgroup` counts after every test
+    all that it ever gave to a worker: with an entry for each test that takes a tenth of the run.
+    """
+    scheduler = yield
+    if config.getvalue("dist") == "loadgroup":
+        group_of = scheduler._split_scope
+
+        def by_file(test: str) -> str:
+            group: str = group_of(test)
+            return test.partition("::")[0] if group == test else group
+
+        scheduler._split_scope = by_file
+    return scheduler
+
+
 @pytest.fixture(scope="session")
 def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
     """A mongod of this test run's own."""
     server = Mongod.start(tmp_path_factory.mktemp("mongod"))
     yield server
+    server.process.kill()
     server.stop()
 
 

@@ -121,7 +121,7 @@ def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     elif is_available():
         server = ApacheKafka.start(tmp_path_factory.mktemp("kafka"))
         yield Broker(server.bootstrap, is_real=True)
-        server.stop()
+        server.kill()
     else:
         with mock_cluster() as bootstrap:
             yield Broker(bootstrap, is_real=False)

@@ -93,7 +93,7 @@ def secure_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKaf
         let_bob(broker, "DESCRIBE", "*")
         yield SecureKafka(broker, folder, ports)
     finally:
-        server.stop()
+        server.kill()
 
 
 class _TokenGiver(BaseHTTPRequestHandler):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
+
+from asp_utils.model.connection_fields import READ_ONLY, WHOLE_MAPS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-READ_ONLY: Final = ("id", "_id", "state", "links")
-"""What the Admin API shows of a connection and does not take back."""
-_WHOLE: Final = ("config", "headers")
-"""Maps of which every key counts: what is not in them is to be gone."""
 
 
 def removals(changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -19,7 +16,7 @@ def removals(changes: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in changes.items():
         if value is None:
             found[key] = None
-        elif isinstance(value, dict) and key not in _WHOLE and (below := removals(value)):
+        elif isinstance(value, dict) and key not in WHOLE_MAPS and (below := removals(value)):
             found[key] = below
     return found
 
@@ -43,7 +40,7 @@ def differences(wanted: Mapping[str, Any], shown: Mapping[str, Any]) -> list[str
     """
     found = []
     for key, value in wanted.items():
-        if isinstance(value, dict) and key not in _WHOLE and isinstance(shown.get(key), dict):
+        if isinstance(value, dict) and key not in WHOLE_MAPS and isinstance(shown.get(key), dict):
             found += [f"{key}.{below}" for below in differences(value, shown[key])]
         elif shown.get(key) != value and not (value in ({}, [], None) and not shown.get(key)):
             found.append(key)

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.admin.connection_fields import without_read_only
 from asp_utils.admin.connections import target_of, update_connection, users_of
-from asp_utils.admin.processor_states import IDLE_STATES, start_processor, stop_processor
+from asp_utils.admin.processor_runs import start_processor, stop_processor
 from asp_utils.admin.reading import get_connection, get_processor
 from asp_utils.errors import AspError, ConfigInvalid, Conflict, Fault, FaultyInput
+from asp_utils.model.processor_states import IDLE_STATES
 from asp_utils.pipeline.connections import definition_faults, secret_fields
 from asp_utils.pipeline.connections.merging import merged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from asp_utils.admin.connections import ConnectionChange
     from asp_utils.admin.project import Project
@@ -51,8 +52,10 @@ def with_secrets(
     whole = merged(before, secrets)
     given = list(_leaves(secrets))
     known = {*(each.partition("[")[0] for each in secret_fields(whole)), *_COMPANIONS}
+    wrong = definition_faults(whole, target_of(project))
+    places = {*known, *(fault.path.removeprefix(".") for fault in wrong)}
     faults = [
-        Fault(f".{path}", f"{path} is no secret", "connection_update changes it")
+        Fault(f".{path}", f"the connection has no secret {path}", _way(path, places))
         for path in given
         if not any(path == each or path.startswith(f"{each}.") for each in known)
     ]
@@ -61,13 +64,23 @@ def with_secrets(
             Fault("", "there is nothing to replace", 'for instance {"authentication": …}')
         )
     found = {fault.path for fault in faults}
-    for fault in definition_faults(whole, target_of(project)):
+    for fault in wrong:
         if fault.path not in found:
             hint = fault.hint or "Atlas never shows secrets: give all of them"
             faults.append(Fault(fault.path, fault.message, hint, fault.code))
     if faults:
         raise ConfigInvalid("connection", [fault.below("$.secrets") for fault in faults])
     return whole, given
+
+
+def _way(path: str, known: Iterable[str]) -> str:
+    """The place of a secret that was given without what it is in; else the way to change it."""
+    last = path.rpartition(".")[2]
+    inside = next((each for each in sorted(known) if each.endswith(f".{last}")), "")
+    if not inside:
+        return "connection_update changes it"
+    outer, _, field = inside.rpartition(".")
+    return f'it belongs into {outer}: {{"{outer}": {{"{field}": …}}}}'
 
 
 def replace_secrets(
@@ -115,9 +128,11 @@ def replace_secrets(
     except BaseException as error:
         with project.ctx.undisturbed():
             started, failures = _start_all(project, workspace, stopped, timeout_s)
-        _say_what_is_left(
-            error, f"the secrets were not replaced{_left(started, failures)}", failures
-        )
+        left = f"{_outcome(project, workspace, name)}{_left(started, failures)}"
+        if isinstance(error, AspError):
+            _say_what_is_left(error, left, failures)
+        else:
+            project.ctx.progress(left)
         raise
     with project.ctx.undisturbed():
         started, failures = _start_all(project, workspace, stopped, timeout_s)
@@ -166,17 +181,29 @@ def _left(started: list[dict[str, Any]], failures: Mapping[str, str]) -> str:
     """What became of the processors, to be put behind a sentence."""
     again = f"; running again: {', '.join(it['name'] for it in started)}" if started else ""
     told = ", ".join(f"{name} ({why})" for name, why in failures.items())
-    return again + (f"; STOPPED and not started again: {told}" if failures else "")
+    return again + (f"; NOT seen running again: {told}" if failures else "")
 
 
-def _say_what_is_left(error: BaseException, left: str, failures: Mapping[str, str]) -> None:
+def _outcome(project: Project, workspace: str, name: str) -> str:
+    """Whether the secrets were replaced before it went wrong."""
+    sent = f"PATCH {project.streams(workspace, 'connections', name)}"
+    if sent in project.api.done:
+        return "the secrets were replaced"
+    unsure = sent in project.api.doubtful
+    return (
+        "whether the secrets were replaced is unknown"
+        if unsure
+        else ("the secrets were not replaced")
+    )
+
+
+def _say_what_is_left(error: AspError, left: str, failures: Mapping[str, str]) -> None:
     """Add to an error what it left; a faulty input's message is made of its faults alone."""
-    if isinstance(error, AspError):
-        if isinstance(error, FaultyInput):
-            error.hint = f"{left}. {error.hint}".rstrip(". ")
-        else:
-            error.message += f"; {left}"
-        error.details = {**error.details, "left": left, "stopped": sorted(failures)}
+    if isinstance(error, FaultyInput):
+        error.hint = f"{left}. {error.hint}".rstrip(". ")
+    else:
+        error.message += f"; {left}"
+    error.details = {**error.details, "left": left, "stopped": sorted(failures)}
 
 
 def _leaves(value: Mapping[str, Any], path: str = "") -> Iterator[str]:

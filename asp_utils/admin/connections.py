@@ -27,6 +27,7 @@ from asp_utils.admin.reading import (
 from asp_utils.admin.reading import find_connection as find_connection
 from asp_utils.admin.reading import list_connections as list_connections
 from asp_utils.errors import ConfigInvalid, Conflict, Fault
+from asp_utils.model.processor_states import IDLE_STATES
 from asp_utils.model.regions import cloud_of
 from asp_utils.session.secrets import is_secret_key
 
@@ -52,7 +53,6 @@ DELETED: Final = "DELETED"
 _READY: Final = "READY"
 _FAILED: Final = "FAILED"
 _NETWORKS: Final = ("networking", "publicPrivateNetworking")
-_AT_REST: Final = ("CREATED", "STOPPED", "FAILED", "DROPPED")
 
 
 class ConnectionChange(TypedDict):
@@ -139,7 +139,13 @@ def ensure_connection(
     name = str(definition["name"])
     before = find_connection(project, workspace, name)
     if before is None:
-        return create_connection(project, workspace, definition, timeout_s, warnings=warnings)
+        try:
+            return create_connection(project, workspace, definition, timeout_s, warnings=warnings)
+        except Conflict as error:
+            # Somebody else created it in between; one that was created and failed is no such case.
+            before = find_connection(project, workspace, name)
+            if before is None or error.details.get("status") is None:
+                raise
     body = body_for(project, definition)
     if before.get("type") != body["type"]:
         raise Conflict(
@@ -179,6 +185,9 @@ def update_connection(
         ConfigInvalid: The changed connection is wrong, has another name, or would lose a secret.
         Conflict: Its network or type would change, or a running processor uses it.
     """
+    if not changes:
+        fault = Fault("$.changes", "nothing is to change", "give the fields that are to change")
+        raise ConfigInvalid("connection", [fault])
     before = get_connection(project, workspace, name)
     _refuse_renaming(name, changes)
     from asp_utils.pipeline.connections.merging import merged
@@ -269,11 +278,12 @@ def _patched(
     name = str(before["name"])
     _refuse_other_kind(name, before, body)
     users = users_of(project, workspace, name)
-    running = [item for item in users if item["state"] not in _AT_REST]
+    running = [item for item in users if item["state"] not in IDLE_STATES]
     if running:
         raise _used(name, running, "stop them first: processor_stop")
     path = project.streams(workspace, "connections", name)
-    project.api.patch(path, body, version=WORKSPACES)
+    # Secrets do not show later: only the reply tells that they were taken.
+    project.api.patch(path, body, version=WORKSPACES, shows={"name": name})
     seen = _ready(project, workspace, name, timeout_s, wanted=shown_of(body))
     return _change(seen, before, changed=True, warnings=warnings)
 

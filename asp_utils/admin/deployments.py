@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asp_utils.workspace import LOCAL, running_instance
+from asp_utils.model.local_names import LOCAL
+from asp_utils.workspace import running_instance
 
 if TYPE_CHECKING:
     from asp_utils.clients.mongodb import Deployment

@@ -9,9 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
-from asp_utils.admin.connection_fields import removals, with_removals, without_read_only
+from asp_utils.admin.connection_fields import (
+    differences,
+    removals,
+    shown_of,
+    with_removals,
+    without_read_only,
+)
 from asp_utils.admin.connections import body_for, checked, get_connection
-from asp_utils.admin.reading import found_or_none, missing
+from asp_utils.admin.reading import about_something_else, faults_below, found_or_none, missing
 from asp_utils.errors import ConfigInvalid, Fault, UnexpectedReply
 
 if TYPE_CHECKING:
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
 DELETED: Final = "DELETED"
 _VERSION: Final = "2025-03-12"
 _TYPES: Final = ("Kafka", "Cluster")
+_LOOK: Final = "look at what there is: failover_connection_list"
 
 
 class FailoverChange(TypedDict):
@@ -84,7 +91,8 @@ def create_failover(
         raise ConfigInvalid("failover connection", faults)
     warnings = checked(project, whole, "$.failover")
     body = {**body_for(project, whole), "region": region}
-    created = project.api.post(_path(project, workspace, connection), body, version=_VERSION)
+    with faults_below("failover"):
+        created = project.api.post(_path(project, workspace, connection), body, version=_VERSION)
     ident = _id_of(created)
     seen = _ready(project, workspace, connection, ident, timeout_s)
     return _change(connection, seen, changed=True, warnings=warnings)
@@ -113,8 +121,11 @@ def update_failover(
     if whole.get("region"):
         body["region"] = whole["region"]
     path = project.streams(workspace, "connections", connection, "failoverConnections", ident)
-    project.api.patch(path, body, version=_VERSION)
-    seen = _ready(project, workspace, connection, ident, timeout_s)
+    with faults_below("changes"):
+        # Secrets do not show later: only the reply tells that they were taken.
+        project.api.patch(path, body, version=_VERSION, shows={"type": whole.get("type")})
+    wanted = {key: value for key, value in shown_of(body).items() if key in changes}
+    seen = _ready(project, workspace, connection, ident, timeout_s, wanted)
     return _change(connection, seen, changed=True, warnings=warnings)
 
 
@@ -154,16 +165,29 @@ def get_failover(project: Project, workspace: str, connection: str, ident: str) 
 
 def _find(project: Project, workspace: str, connection: str, ident: str) -> dict[str, Any] | None:
     path = project.streams(workspace, "connections", connection, "failoverConnections", ident)
-    return found_or_none(project, path, _VERSION)
+    found = found_or_none(project, path, _VERSION)
+    if found is not None and found.get("id", found.get("_id")) != ident:
+        raise about_something_else(f"GET {path}", found)
+    return found
 
 
 def _ready(
-    project: Project, workspace: str, connection: str, ident: str, timeout_s: float
+    project: Project,
+    workspace: str,
+    connection: str,
+    ident: str,
+    timeout_s: float,
+    wanted: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
+    def done(seen: Mapping[str, Any]) -> bool:
+        # What Atlas does not show can not be waited for.
+        shown = {k: value for k, value in (wanted or {}).items() if value is None or k in seen}
+        return seen.get("state", "READY") == "READY" and not differences(shown, seen)
+
     return project.wait_until(
         f"failover connection {ident!r} to be READY",
         lambda: get_failover(project, workspace, connection, ident),
-        lambda seen: seen.get("state", "READY") == "READY",
+        done,
         timeout_s,
         failed=lambda seen: "Atlas gives no reason" if seen.get("state") == "FAILED" else "",
     )
@@ -176,7 +200,8 @@ def _path(project: Project, workspace: str, connection: str) -> str:
 def _id_of(reply: Mapping[str, Any]) -> str:
     ident = reply.get("id", reply.get("_id"))
     if not isinstance(ident, str):
-        raise UnexpectedReply(f"a failover connection without an id: {sorted(reply)}")
+        odd = f"a failover connection without an id: {sorted(reply)}"
+        raise UnexpectedReply(odd, hint=_LOOK)
     return ident
 
 

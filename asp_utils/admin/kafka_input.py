@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypedDict
 
-from asp_utils.admin.kafka_records import BadRecord, Format, RecordForm, lines
+from asp_utils.admin.kafka_records import BadRecord, Format, RecordForm, document_of, lines
 from asp_utils.clients.kafka_topics import Delivery
 from asp_utils.errors import AspError, ConfigInvalid, Fault, NotFound
 
@@ -123,7 +123,7 @@ class _Records:
         try:
             yield from self._records()
         except BadRecord as error:
-            self.error = ConfigInvalid(self._shown, error.faults)
+            self.error = ConfigInvalid(self._shown, error.faults, is_file=True)
 
     @property
     def _shown(self) -> str:
@@ -138,18 +138,27 @@ class _Records:
         for number, item in enumerate(self._items(), 1):
             place, document = item
             try:
-                yield self._form.record(document, number)
+                yield self._record(document, number)
             except BadRecord as error:
-                faults = [fault.below(place) for fault in error.faults]
-                raise BadRecord(faults) from error
+                raise BadRecord(self._placed(error, place)) from error
 
     def _items(self) -> Iterator[tuple[str, Any]]:
         if self._given is not None:
             yield from ((f"$.records[{i}]", item) for i, item in enumerate(self._given))
             return
         with _opened(self._ctx, self._file) as stream:
-            for number, document in lines(stream):
-                yield f"line {number}: ", document
+            for number, line in lines(stream):
+                yield f"line {number}", line
+
+    def _record(self, item: Any, number: int) -> OutgoingRecord:
+        """The record that an item of the list, or a line of the file, stands for."""
+        document = item if self._given is not None else document_of(item)
+        return self._form.record(document, number)
+
+    def _placed(self, error: BadRecord, place: str) -> list[Fault]:
+        """The faults with the place of the record before their paths."""
+        between = "" if self._given is not None else ": "
+        return [fault.below(place + between if fault.path else place) for fault in error.faults]
 
     def _check(self) -> None:
         """Look at everything once.
@@ -158,19 +167,18 @@ class _Records:
             ConfigInvalid: Records are wrong; the first twenty faults are named.
         """
         faults: list[Fault] = []
-        try:
-            for number, (place, document) in enumerate(self._items(), 1):
-                try:
-                    record = self._form.record(document, number)
-                    self.greatest_partition = max(self.greatest_partition, record.partition or 0)
-                except BadRecord as error:
-                    faults += [fault.below(place) for fault in error.faults]
-                    if len(faults) >= _MAX_FAULTS:
-                        break
-        except BadRecord as error:
-            faults += error.faults
+        for number, (place, document) in enumerate(self._items(), 1):
+            try:
+                record = self._record(document, number)
+                self.greatest_partition = max(self.greatest_partition, record.partition or 0)
+            except BadRecord as error:
+                faults += self._placed(error, place)
+                if len(faults) >= _MAX_FAULTS:
+                    break
         if faults:
-            raise ConfigInvalid(self._shown or "config", faults[:_MAX_FAULTS])
+            raise ConfigInvalid(
+                self._shown or "config", faults[:_MAX_FAULTS], is_file=self._given is None
+            )
 
 
 def _opened(ctx: Context, name: str) -> BinaryIO:
@@ -191,7 +199,8 @@ def _opened(ctx: Context, name: str) -> BinaryIO:
     try:
         return Path(name).open("rb")
     except FileNotFoundError as error:
-        raise NotFound(f"there is no file {name}", path="$.file") from error
+        hint = f"relative to {Path.cwd()}" if not Path(name).is_absolute() else ""
+        raise NotFound(f"there is no file {name}", hint=hint, path="$.file") from error
     except OSError as error:
         fault = Fault("$.file", f"{name} cannot be read: {error.strerror}")
         raise ConfigInvalid("config", [fault]) from error
@@ -225,7 +234,7 @@ def _told(error: AspError, done: Production, delivery: Delivery, place: str) -> 
         first, *others = error.faults
         path = first.path if place.startswith(first.path) else place
         told = Fault(path, f"{first.message}; {before}", first.hint)
-        error = ConfigInvalid("config", [told, *others])
+        error = ConfigInvalid(error.subject, [told, *others], is_file=error.is_file)
     else:
         error.message = f"{place}: {error.message}; {before}"
     error.details |= {

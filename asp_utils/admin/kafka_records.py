@@ -20,6 +20,7 @@ from asp_utils import ejson
 from asp_utils.clients.kafka_positions import moment_ms
 from asp_utils.clients.kafka_topics import OutgoingRecord
 from asp_utils.errors import Fault
+from asp_utils.spelling import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,7 +108,7 @@ class RecordForm:
         if not isinstance(item, dict):
             raise BadRecord([Fault("", "a record is an object {key, value, …}", _PLAIN_HINT)])
         faults = [
-            Fault(f".{name}", f"a record has no field {name}", _PLAIN_HINT)
+            Fault(f".{name}", f"a record has no field {name}", _meant(name))
             for name in item
             if name not in (*_FIELDS, *_PASSED_OVER)
         ]
@@ -128,6 +129,11 @@ class RecordForm:
                 raise BadRecord([Fault(f".{self.key_field}", "there is no such field", hint)])
             found = found[step]
         return found
+
+
+def _meant(name: str) -> str:
+    close = nearest(name, _FIELDS)
+    return f"did you mean {close}?" if close else _PLAIN_HINT
 
 
 def encoded(value: Any, form: Format) -> bytes | None:
@@ -215,20 +221,31 @@ def moment(time_ms: int) -> str | int:
     return text.replace("+00:00", "Z")
 
 
-def lines(file: Any) -> Iterator[tuple[int, Any]]:
-    """The documents of an NDJSON file with their line numbers; empty lines are passed over.
-
-    Raises:
-        BadRecord: A line is not JSON; its fault says which.
-    """
+def lines(file: Any) -> Iterator[tuple[int, bytes]]:
+    """The lines of an NDJSON file with their numbers; empty ones are passed over."""
     for number, line in enumerate(file, 1):
         text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-        if not text.strip():
-            continue
+        if text.strip():
+            yield number, text
+
+
+def document_of(line: bytes) -> Any:
+    """The document that a line of an NDJSON file holds.
+
+    Raises:
+        BadRecord: It is not UTF-8, or not JSON.
+    """
+    try:
+        return _exact(line)
+    except ValueError as error:
         try:
-            yield number, _exact(text)
-        except ValueError as error:
-            raise BadRecord([Fault(f"line {number}", f"not JSON: {error}")]) from error
+            line.decode()
+        except UnicodeDecodeError as bad:
+            told = Fault("", f"not UTF-8 (byte {bad.start})", "write the file as UTF-8")
+        else:
+            why = str(error).partition(": line ")[0]
+            told = Fault("", f"not JSON: {why}", "each line is one whole JSON document")
+        raise BadRecord([told]) from error
 
 
 def _exact(text: bytes) -> Any:

@@ -68,7 +68,7 @@ def log_lines(
     if kind == "audit":
         path, version = project.streams(workspace, "auditLogs"), WORKSPACES
     else:
-        path, version = project.streams(workspace, ":downloadOperationalLogs"), _OPERATIONAL
+        path, version = project.streams(workspace, verb="downloadOperationalLogs"), _OPERATIONAL
     yield from lines_of(project.api.download(path, version=version, query=query))
 
 

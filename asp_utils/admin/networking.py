@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
-from asp_utils.admin.reading import found_or_none, missing
+from asp_utils.admin.reading import about_something_else, faults_below, found_or_none, missing
 from asp_utils.errors import Fault, UnexpectedReply
 from asp_utils.model.regions import REGIONS
 from asp_utils.spelling import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from asp_utils.admin.project import Project
 
@@ -45,6 +45,7 @@ _FIELDS: Final = (
 _SCHEMES: Final = ("TLS", "SASL_SCRAM", "IAM")
 _MOST_GCP: Final = 3
 _LINK: Final = "private link"
+_LOOK: Final = "look at what there is: private_link_list"
 
 
 class PrivateLinkChange(TypedDict):
@@ -77,7 +78,11 @@ def find_private_link(project: Project, ident: str) -> dict[str, Any] | None:
     """The private link of that id; None when there is none."""
     path = project.streams("privateLinkConnections", ident)
     found = found_or_none(project, path, FIRST)
-    return None if found is None else _plain(found)
+    if found is None:
+        return None
+    if found.get("_id", found.get("id")) != ident:
+        raise about_something_else(f"GET {path}", found)
+    return _plain(found)
 
 
 def get_private_link(project: Project, ident: str) -> dict[str, Any]:
@@ -104,7 +109,8 @@ def create_private_link(
         TimedOut: It was created, and was not DONE in time; the message has its id.
     """
     path = project.streams("privateLinkConnections")
-    created = project.api.post(path, dict(definition), version=FIRST)
+    with faults_below("private_link"):
+        created = project.api.post(path, dict(definition), version=FIRST)
     return _link_change(_done(project, _id_of(created), timeout_s), None, changed=True)
 
 
@@ -122,8 +128,15 @@ def update_private_link(
         return _link_change(before, before, changed=False)
     # The call replaces: what is to stay is sent with what changes.
     body = {key: before[key] for key in _FIELDS if key in before} | dict(changes)
-    project.api.patch(project.streams("privateLinkConnections", ident), body, version=LATER)
-    return _link_change(_done(project, ident, timeout_s), before, changed=True)
+    with faults_below("changes"):
+        project.api.patch(project.streams("privateLinkConnections", ident), body, version=LATER)
+
+    def shows(seen: Mapping[str, Any]) -> bool:
+        # Atlas may write a value in its own way: another one than before is the new one.
+        pairs = ((seen.get(key), before.get(key), value) for key, value in changes.items())
+        return all(now == value or now != old for now, old, value in pairs)
+
+    return _link_change(_done(project, ident, timeout_s, shows), before, changed=True)
 
 
 def delete_private_link(project: Project, ident: str, timeout_s: float) -> PrivateLinkChange:
@@ -153,13 +166,18 @@ def account_details(project: Project, cloud_provider: str, region: str) -> dict[
     return _plain(project.api.get(path, version=ACCOUNTS, query=query))
 
 
-def _done(project: Project, ident: str, timeout_s: float) -> dict[str, Any]:
+def _done(
+    project: Project,
+    ident: str,
+    timeout_s: float,
+    shows: Callable[[Mapping[str, Any]], bool] = lambda _seen: True,
+) -> dict[str, Any]:
     # A local instance has no network that a link could reach: it keeps what it is told.
     done = (DONE, IDLE) if project.is_local else (DONE,)
     return project.wait_until(
         f"{_LINK} {ident!r} to be {DONE}",
         lambda: get_private_link(project, ident),
-        lambda seen: seen.get("state", DONE) in done,
+        lambda seen: seen.get("state", DONE) in done and shows(seen),
         timeout_s,
         failed=_failure,
     )
@@ -186,7 +204,7 @@ def _link_change(
 def _id_of(reply: Mapping[str, Any]) -> str:
     ident = reply.get("_id", reply.get("id"))
     if not isinstance(ident, str):
-        raise UnexpectedReply(f"a reply without an id: {sorted(reply)}")
+        raise UnexpectedReply(f"a reply without an id: {sorted(reply)}", hint=_LOOK)
     return ident
 
 
@@ -200,7 +218,7 @@ def _link_faults(definition: Mapping[str, Any]) -> Iterator[Fault]:
             yield Fault(f".{key}", f"a private link has no field {key!r}", _meant(key, _FIELDS))
     provider = definition.get("provider")
     if provider not in VENDORS:
-        message = f"there is no cloud provider {provider!r}"
+        message = f"there is no cloud provider {provider!r}" if provider else "say which cloud"
         yield Fault(".provider", message, _meant(str(provider), tuple(VENDORS)))
         return
     vendor = definition.get("vendor", "GENERIC")

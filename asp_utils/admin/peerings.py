@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 from asp_utils.admin.reading import missing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from asp_utils.admin.project import Project
 
@@ -20,6 +20,8 @@ _ACTIVE: Final = "2024-11-13"
 _IDS: Final = ("_id", "id", "name")
 _STATUSES: Final = ("cloudStatus", "localStatus", "status")
 _ENDED: Final = ("deleted", "gone")
+_REFUSED: Final = frozenset(("gone", "deleted", "deleting", "rejected", "expired", "failed"))
+"""What says that an accepted peering will never carry anything."""
 
 
 class PeeringChange(TypedDict):
@@ -61,13 +63,14 @@ def accept_peering(
 
     Raises:
         NotFound: That account asked for no peering of that id.
+        Conflict: It came to nothing: the other side took it back, or it failed.
         TimedOut: Its status was the same when the time was up.
     """
     before = _get(project, ident, requester_account_id)
     body = {"requesterAccountId": requester_account_id, "requesterVpcId": requester_vpc_id}
-    path = project.streams("vpcPeeringConnections", ident, ":accept")
+    path = project.streams("vpcPeeringConnections", ident, verb="accept")
     project.api.post(path, body, version=_FIRST, empty_ok=True)
-    return _observed(project, ident, requester_account_id, before, timeout_s)
+    return _observed(project, ident, requester_account_id, before, timeout_s, failed=_came_to)
 
 
 def reject_peering(
@@ -80,7 +83,7 @@ def reject_peering(
         TimedOut: Its status was the same when the time was up.
     """
     before = _get(project, ident, requester_account_id)
-    path = project.streams("vpcPeeringConnections", ident, ":reject")
+    path = project.streams("vpcPeeringConnections", ident, verb="reject")
     project.api.post(path, None, version=_FIRST, empty_ok=True)
     return _observed(project, ident, requester_account_id, before, timeout_s)
 
@@ -112,15 +115,28 @@ def delete_peering(
 
 
 def _observed(
-    project: Project, ident: str, account: str, before: Mapping[str, Any], timeout_s: float
+    project: Project,
+    ident: str,
+    account: str,
+    before: Mapping[str, Any],
+    timeout_s: float,
+    *,
+    failed: Callable[[Mapping[str, Any] | None], str] = lambda _seen: "",
 ) -> PeeringChange:
     seen = project.wait_until(
         f"peering {ident!r} to change",
         lambda: _find(project, ident, account),
-        lambda found: _status(found) != _status(before),
+        lambda found: _status(found) != _status(before) and not failed(found),
         timeout_s,
+        failed=failed,
     )
     return _change(ident, seen, before)
+
+
+def _came_to(peering: Mapping[str, Any] | None) -> str:
+    """Why an accepted peering carries nothing; "" where it may."""
+    status = _status(peering)
+    return f"it is {status}" if _REFUSED & set(status.lower().split(", ")) else ""
 
 
 def _get(project: Project, ident: str, account: str | None) -> dict[str, Any]:

@@ -18,20 +18,23 @@ HIDDEN: Final = "[redacted]"
 _HEADERS: Final = "headers"
 
 
-def would_send(parameters: Mapping[str, Any], method: str, *segments: str, body: Any = None) -> str:
+def would_send(
+    parameters: Mapping[str, Any], method: str, *segments: str, verb: str = "", body: Any = None
+) -> str:
     """One sentence with method, path and redacted body of a request.
 
     Args:
         parameters: Of the operation; `atlas` may say the project.
         method: GET, POST, PATCH or DELETE.
-        segments: Path below `/streams`; the last may be a verb, `:start`.
+        segments: Path below `/streams`.
+        verb: What is to be done with it, such as `start`.
         body: JSON, or None when none is sent.
     """
     atlas = parameters.get("atlas")
     known = atlas.get("project_id") if isinstance(atlas, Mapping) else None
     path = f"/api/atlas/v2/groups/{known or '{project}'}/streams"
-    for segment in segments:
-        path += segment if segment.startswith(":") else f"/{quote(segment, safe='')}"
+    path += "".join(f"/{quote(segment, safe='')}" for segment in segments)
+    path += f":{verb}" if verb else ""
     text = "" if body is None else f" {json.dumps(redacted(body), ensure_ascii=False)}"
     return f"would send {method} {path}{text}"
 

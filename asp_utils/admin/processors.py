@@ -8,16 +8,10 @@ Source: Atlas page "Manage stream processors"; asp-reference.md 4.4.
 
 from __future__ import annotations
 
-import json
-import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from asp_utils import ejson
-from asp_utils.admin.processor_states import (
-    CREATED,
-    IDLE_STATES,
-    STARTED,
-    STOPPED,
+from asp_utils.admin.processor_definition import fields_that_differ, fields_unlike, request_body
+from asp_utils.admin.processor_runs import (
     ProcessorChange,
     change_of,
     check_tier,
@@ -35,41 +29,29 @@ from asp_utils.admin.reading import (
     list_processors,
 )
 from asp_utils.errors import AspError, Conflict, Fault, PipelineInvalid
-from asp_utils.model.tiers import SMALLEST_FOR_FAILOVER, TIER_NAMES
+from asp_utils.model.local_names import LOCAL
+from asp_utils.model.processor_states import CREATED, FAILED, IDLE_STATES, STARTED, STOPPED
 from asp_utils.pipeline_input import Given, findings
-from asp_utils.spelling import nearest
-from asp_utils.workspace import LOCAL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from asp_utils.admin.project import Project
 
 __all__ = [
     "ProcessorChange",
     "create_processor",
-    "definition_faults",
     "delete_processor",
     "ensure_processor",
     "find_processor",
     "get_processor",
     "list_processors",
     "modify_processor",
-    "on_wire",
+    "pipeline_findings",
     "pipeline_warnings",
     "start_processor",
     "stop_processor",
 ]
-
-_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_COMPARED: Final = ("pipeline", "options", "tier", "failoverEnabled")
-_DLQ: Final = ("connectionName", "db", "coll")
-_NOT_COMPARED: Final = ("resumeFromCheckpoint",)
-
-
-def definition_faults(definition: Mapping[str, Any]) -> list[Fault]:
-    """The faults of name, tier and options, paths below the definition; not of the pipeline."""
-    return list(_faults(definition))
 
 
 def pipeline_warnings(
@@ -86,23 +68,37 @@ def pipeline_warnings(
     Raises:
         PipelineInvalid: It is wrong, or names what is not there; all faults are named.
     """
-    options = definition.get("options") or {}
-    connections = [
-        {"name": item.get("name"), "type": item.get("type")}
-        for item in list_connections(project, workspace)
-    ]
-    given = Given(
-        project.ctx,
-        definition["pipeline"],
-        dlq=options.get("dlq"),
-        tier=definition.get("tier"),
-        connections=connections,
-        url=LOCAL if project.is_local else None,
-    )
-    faults, warnings = findings(given)
+    connections = list_connections(project, workspace)
+    faults, warnings = pipeline_findings(project, definition, connections)
     if faults:
         raise PipelineInvalid("pipeline", [_placed(fault, prefix) for fault in faults])
     return [_placed(warning, prefix) for warning in warnings]
+
+
+def pipeline_findings(
+    project: Project,
+    definition: Mapping[str, Any],
+    connections: Iterable[Mapping[str, Any]] | None,
+) -> tuple[list[Fault], list[Fault]]:
+    """Faults and warnings of a pipeline, paths from `$.pipeline`.
+
+    Args:
+        project: Where it is to run.
+        definition: `pipeline` in BSON types, `options`, `tier`.
+        connections: Those that it may name; None where nobody can say which there will be.
+    """
+    types = None
+    if connections is not None:
+        types = [{"name": each.get("name"), "type": each.get("type")} for each in connections]
+    given = Given(
+        project.ctx,
+        definition["pipeline"],
+        dlq=(definition.get("options") or {}).get("dlq"),
+        tier=definition.get("tier"),
+        connections=types,
+        url=LOCAL if project.is_local and types is not None else None,
+    )
+    return findings(given)
 
 
 def create_processor(
@@ -128,14 +124,14 @@ def create_processor(
     """
     check_tier(project, workspace, definition.get("tier"))
     path = project.streams(workspace, "processor")
-    project.api.post(path, _body(definition), version=PROCESSORS)
+    project.api.post(path, request_body(definition), version=PROCESSORS)
     name = str(definition["name"])
     seen = project.wait_until(
         f"stream processor {name!r} to be {CREATED}",
         lambda: get_processor(project, workspace, name),
         lambda found: found.get("state") in (CREATED, STOPPED),
         timeout_s,
-        failed=lambda found: failure_of(found) if found.get("state") == "FAILED" else "",
+        failed=lambda found: failure_of(found) if found.get("state") == FAILED else "",
     )
     return change_of(seen, None, warnings=warnings)
 
@@ -166,9 +162,15 @@ def ensure_processor(
     """
     name = str(definition["name"])
     before = find_processor(project, workspace, name)
+    result: ProcessorChange | None = None
     if before is None:
-        result = create_processor(project, workspace, definition, timeout_s, warnings=warnings)
-    else:
+        try:
+            result = create_processor(project, workspace, definition, timeout_s, warnings=warnings)
+        except Conflict:
+            # Somebody else created it in between.
+            if find_processor(project, workspace, name) is None:
+                raise
+    if result is None:
         changes = {key: value for key, value in definition.items() if key != "name"}
         result = modify_processor(
             project, workspace, name, changes, timeout_s, restart=restart, warnings=warnings
@@ -210,8 +212,8 @@ def modify_processor(
         TimedOut: A step took too long; the message says which, and the state that was seen.
     """
     before = get_processor(project, workspace, name)
-    body = _body(changes)
-    asked = _changed_fields(body, before)
+    body = request_body(changes)
+    asked = fields_unlike(body, before)
     if not asked:
         return change_of(before, before, warnings=warnings)
     check_tier(project, workspace, changes.get("tier"))
@@ -226,41 +228,42 @@ def modify_processor(
     if not runs:
         seen = _patched(project, workspace, name, body, timeout_s)
     else:
-        stop_processor(project, workspace, name, timeout_s)
         seen = _patched_between(project, workspace, name, body, timeout_s)
-    return change_of(seen, before, changes=_fields_that_differ(before, seen), warnings=warnings)
-
-
-def on_wire(pipeline: Any) -> Any:
-    """A pipeline with its BSON values as relaxed Extended JSON, keys in their order."""
-    return json.loads(ejson.dumps(pipeline))
+    return change_of(seen, before, changes=fields_that_differ(before, seen), warnings=warnings)
 
 
 def _patched_between(
     project: Project, workspace: str, name: str, body: dict[str, Any], timeout_s: float
 ) -> dict[str, Any]:
-    """Change a processor that was stopped for it, and start it again whether or not it worked."""
-    ctx = project.ctx
+    """Stop a processor, change it, and start it again whether or not that worked."""
     try:
+        stop_processor(project, workspace, name, timeout_s)
         _patched(project, workspace, name, body, timeout_s)
-    except AspError as error:
-        after = "it runs again as it was"
-        try:
-            start_processor(project, workspace, name, {}, timeout_s)
-        except AspError as second:
-            after = (
-                f"it ran before and is stopped now, as it could not be started: {second.message}"
-            )
-        error.message += f"; {after}"
-        error.details = {**error.details, "left": after}
-        raise
-    except BaseException:
-        ctx.progress(f"stream processor {name!r} was stopped to be changed: look at it")
+    except BaseException as error:
+        with project.ctx.undisturbed():
+            after = _brought_back(project, workspace, name, body, timeout_s)
+        if isinstance(error, AspError):
+            error.message += f"; {after}"
+            error.details = {**error.details, "left": after}
+        else:
+            project.ctx.progress(f"stream processor {name!r} was to be changed: {after}")
         raise
     renamed = str(body.get("name", name))
-    path = project.streams(workspace, "processor", renamed, ":start")
+    path = project.streams(workspace, "processor", renamed, verb="start")
     project.api.post(path, None, version=PROCESSORS, empty_ok=True)
     return wait_started(project, workspace, renamed, STOPPED, timeout_s)
+
+
+def _brought_back(
+    project: Project, workspace: str, name: str, body: Mapping[str, Any], timeout_s: float
+) -> str:
+    """Start a processor whose change failed; what became of it, in words."""
+    try:
+        start_processor(project, workspace, name, {}, timeout_s)
+        live = get_processor(project, workspace, name)
+    except AspError as error:
+        return f"it ran before and was not seen running again: {error.message}"
+    return f"it runs again {'as it was' if fields_unlike(body, live) else 'with the change'}"
 
 
 def _patched(
@@ -273,55 +276,9 @@ def _patched(
     return project.wait_until(
         f"stream processor {renamed!r} to show the change",
         lambda: get_processor(project, workspace, renamed),
-        lambda seen: not _changed_fields(body, seen, unknown_is_right=True),
+        lambda seen: not fields_unlike(body, seen, unknown_is_right=True),
         timeout_s,
     )
-
-
-def _body(definition: Mapping[str, Any]) -> dict[str, Any]:
-    body = {key: value for key, value in definition.items() if value is not None}
-    if "pipeline" in body:
-        body["pipeline"] = on_wire(body["pipeline"])
-    return body
-
-
-def _changed_fields(
-    body: Mapping[str, Any], live: Mapping[str, Any], *, unknown_is_right: bool = False
-) -> list[str]:
-    """The fields that are not yet as wanted.
-
-    Args:
-        body: What is wanted.
-        live: What the Admin API shows.
-        unknown_is_right: Whether a field that it does not show counts as done.
-    """
-    found = []
-    for key in ("name", *_COMPARED):
-        if key not in body or (unknown_is_right and key not in live):
-            continue
-        wanted, shown = body[key], live.get(key)
-        if key == "options":
-            kept = {k: v for k, v in wanted.items() if k not in _NOT_COMPARED}
-            shown = {k: (shown or {}).get(k) or {} for k in kept}
-            wanted = {k: v or {} for k, v in kept.items()}
-        same = wanted == shown if key != "pipeline" else _text(wanted) == _text(shown)
-        if not same:
-            found.append(key)
-    return found
-
-
-def _fields_that_differ(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    keys = ("name", *_COMPARED)
-    pairs = ((key, before.get(key) or None, after.get(key) or None) for key in keys)
-    return [key for key, old, new in pairs if _text(old) != _text(new)]
-
-
-def _text(value: Any) -> bytes:
-    """A value as text in which key order counts and spellings of Extended JSON do not."""
-    try:
-        return ejson.dumps(ejson.revive(value))
-    except ejson.BadExtendedJson:
-        return ejson.dumps(value)
 
 
 def _placed(fault: Fault, prefix: str) -> Fault:
@@ -329,24 +286,3 @@ def _placed(fault: Fault, prefix: str) -> Fault:
     if prefix == "$.":
         return fault
     return Fault(prefix + fault.path.removeprefix("$."), fault.message, fault.hint, fault.code)
-
-
-def _faults(definition: Mapping[str, Any]) -> Iterator[Fault]:
-    name = definition.get("name")
-    if "name" in definition and not (isinstance(name, str) and _NAME.fullmatch(name)):
-        hint = "a name has 1 to 64 letters, digits, _ and -"
-        yield Fault(".name", f"{name!r} cannot be the name of a stream processor", hint)
-    tier = definition.get("tier")
-    if tier is not None and tier not in TIER_NAMES:
-        close = nearest(str(tier), TIER_NAMES)
-        hint = f"did you mean {close!r}?" if close else f"one of {', '.join(TIER_NAMES)}"
-        yield Fault(".tier", f"there is no tier {tier!r}", hint)
-    elif definition.get("failoverEnabled") and tier is not None:
-        smallest = TIER_NAMES.index(SMALLEST_FOR_FAILOVER)
-        if TIER_NAMES.index(tier) < smallest:
-            message = f"failover needs tier {SMALLEST_FOR_FAILOVER} or larger, not {tier}"
-            yield Fault(".tier", message)
-    dead_letters: Mapping[str, Any] = (definition.get("options") or {}).get("dlq") or {}
-    for field in _DLQ if dead_letters else ():
-        if not isinstance(dead_letters.get(field), str) or not dead_letters[field]:
-            yield Fault(f".options.dlq.{field}", f"a dead letter queue needs {field}")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from asp_utils.errors import AspError, ConfigInvalid, Conflict, Fault, Interrupted, TimedOut
+from asp_utils.model.local_names import LOCAL
 from asp_utils.session.version import TOOL_VERSION
-from asp_utils.workspace import LOCAL, running_instance
+from asp_utils.workspace import running_instance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,6 +59,14 @@ class Project:
         trace: TracebackType | None,
     ) -> None:
         self.api.close()
+        told = _told(self.api.done, self.api.doubtful)
+        if isinstance(error, AspError) and told:
+            error.hint = "; ".join(filter(None, (error.hint, told)))
+            named = {"changes_done": self.api.done, "changes_in_doubt": self.api.doubtful}
+            error.details = {**error.details, **named}
+        elif error is not None and told:
+            # A signal's own error carries no words of ours.
+            self.ctx.progress(told)
 
     @property
     def id(self) -> str:
@@ -70,18 +79,18 @@ class Project:
             raise self._nameless()
         return self.site.project_id
 
-    def streams(self, *segments: str) -> str:
+    def streams(self, *segments: str, verb: str = "") -> str:
         """A path below the project's `/streams`; each segment is quoted.
 
         Args:
-            segments: Names and words; one that begins with `:` is a verb, joined as it is.
+            segments: Names and words; none can lead elsewhere, whatever it is made of.
+            verb: What is to be done with it, where a method does not say that.
 
-        Example: `streams("ws", "processor", "a b", ":start")` ends in `/ws/processor/a%20b:start`.
+        Example: `streams("ws", "processor", "a b", verb="start")` ends in
+            `/ws/processor/a%20b:start`.
         """
-        path = f"{GROUPS}/{self.id}/streams"
-        for segment in segments:
-            path += segment if segment.startswith(":") else f"/{quoted(segment)}"
-        return path
+        path = "".join(f"/{quoted(segment)}" for segment in segments)
+        return f"{GROUPS}/{self.id}/streams{path}" + (f":{verb}" if verb else "")
 
     def wait_until(
         self,
@@ -116,7 +125,11 @@ class Project:
                 return seen[0]
             why = failed(seen[0]) if seen is not None else ""
             if why:
-                raise Conflict(f"waited for {what}, in vain: {why}", details=_last(seen))
+                raise Conflict(
+                    f"waited for {what}, in vain: {why}",
+                    hint="it stays as it is: mend the cause, then update, start or delete it",
+                    details=_last(seen),
+                )
             left_s = deadline_s - self.ctx.now_s()
             if left_s <= 0:
                 state = _last(seen).get("state")
@@ -125,7 +138,7 @@ class Project:
                 raise TimedOut(
                     f"waited {timeout_s:g} s for {what}, in vain{said}",
                     hint="it may still come: look again, or raise timeout_s",
-                    details=_last(seen),
+                    details={**(trouble.details if trouble is not None else {}), **_last(seen)},
                 ) from trouble
             if self.ctx.wait(min(pause_s, left_s)):
                 raise Interrupted(
@@ -188,15 +201,20 @@ def quoted(segment: str) -> str:
     """A name as one segment of a path.
 
     Raises:
-        ConfigInvalid: It is empty, or `.` or `..`, which every server takes for a way.
+        ConfigInvalid: It is empty, no text, or `.` or `..`, which every server takes for a way.
 
     Example:
         >>> quoted("a/b c")
         'a%2Fb%20c'
     """
-    if segment in ("", ".", ".."):
-        raise ConfigInvalid("config", [Fault("$", f"{segment!r} is no name")])
-    return quote(segment, safe="")
+    try:
+        step = quote(segment, safe="")
+    except UnicodeEncodeError:
+        step = ""
+    if step in ("", ".", ".."):
+        hint = "give the name of what is meant, as a list shows it"
+        raise ConfigInvalid("config", [Fault("$", f"{segment!r} is no name", hint)])
+    return step
 
 
 def _site(ctx: Context, atlas: AtlasAccount | Mapping[str, Any] | str | None) -> AtlasSite:
@@ -233,6 +251,12 @@ def _looked(look: Callable[[], T]) -> tuple[tuple[T] | None, AspError | None]:
         if not error.retryable:
             raise
         return None, error
+
+
+def _told(done: list[str], doubtful: list[str]) -> str:
+    """Which changes came before an error, so that none is left behind unnamed."""
+    words = (("done before", done), ("perhaps done", doubtful))
+    return "; ".join(f"{word}: {', '.join(names)}" for word, names in words if names)
 
 
 def _last(seen: tuple[Any] | None) -> dict[str, Any]:

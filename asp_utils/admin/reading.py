@@ -7,13 +7,15 @@ Source: asp-reference.md 4.2.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from asp_utils.errors import NotFound, UnexpectedReply
+from asp_utils.errors import ConfigInvalid, NotFound, UnexpectedReply
 from asp_utils.spelling import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from asp_utils.admin.project import Project
 
@@ -23,6 +25,7 @@ PROCESSORS: Final = "2024-05-30"
 """Version of stream processors."""
 
 _MOST_NAMED: Final = 12
+_ELSE: Final = "is a proxy in between? is this the base URL of Atlas?"
 _ABOVE: Final = ("GROUP_", "PROJECT_", "ORG_")
 """How codes begin that are about what holds all of it."""
 
@@ -130,6 +133,26 @@ def found_or_none(
         return None
 
 
+@contextmanager
+def faults_below(parameter: str) -> Iterator[None]:
+    """Lead the paths of faults that Atlas finds in a body to the parameter that it was made of."""
+    try:
+        yield
+    except ConfigInvalid as error:
+        told = [
+            replace(it, path=f"$.{parameter}{it.path.removeprefix('$')}") for it in error.faults
+        ]
+        raised = ConfigInvalid(error.subject, told, hint=error.hint)
+        raised.details = error.details | raised.details
+        raise raised from error
+
+
+def about_something_else(request: str, reply: Mapping[str, Any]) -> UnexpectedReply:
+    """The error for a reply that is JSON, and not about what was asked for."""
+    message = f"{request}: the reply is about something else: {str(reply)[:200]}"
+    return UnexpectedReply(message, hint=_ELSE)
+
+
 def missing(
     what: str,
     name: str,
@@ -152,13 +175,17 @@ def missing(
     names = [str(item.get(key)) for item in known]
     where = f" in workspace {place!r}" if place else ""
     message = f"there is no {what} {name!r}{where}"
-    return NotFound(message, hint=_hint(name, names), path=path, details={"known": names})
+    if name in names:
+        hint = f"yet the list of all shows it: look again ({what}s may come and go slowly)"
+        return NotFound(message, hint=hint, path=path, details={"known": names})
+    # Of ids, which nobody types, the nearest is another thing altogether.
+    guess = nearest(name, names) if key == "name" else None
+    return NotFound(message, hint=_hint(guess, names), path=path, details={"known": names})
 
 
-def _hint(name: str, names: Sequence[str]) -> str:
+def _hint(close: str | None, names: Sequence[str]) -> str:
     if not names:
         return "there is none at all yet"
-    close = nearest(name, names)
     if close:
         return f"did you mean {close!r}?"
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
@@ -182,8 +209,7 @@ def _found(
     if reply is None:
         return None
     if reply.get("name") != name:
-        shown = str(reply)[:200]
-        raise UnexpectedReply(f"asked for {name!r}, and the reply is about something else: {shown}")
+        raise about_something_else(f"GET {path}", reply)
     return _plain(reply)
 
 

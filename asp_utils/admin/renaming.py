@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from copy import deepcopy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from asp_utils.admin.connection_fields import without_read_only
@@ -18,14 +19,15 @@ from asp_utils.admin.connections import (
     get_connection,
     users_of,
 )
-from asp_utils.admin.processor_states import IDLE_STATES
 from asp_utils.admin.processors import get_processor, modify_processor
-from asp_utils.errors import AspError, Conflict
+from asp_utils.errors import AspError, ConfigInvalid, Conflict
+from asp_utils.model.processor_states import IDLE_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from asp_utils.admin.project import Project
+    from asp_utils.errors import Fault
 
 
 class Renaming(TypedDict):
@@ -80,7 +82,7 @@ def rename_connection(
         message = f"there is a connection {new_name!r} already"
         raise Conflict(message, hint="take another name", path="$.new_name")
     definition = {**merged(without_read_only(before), secrets), "name": new_name}
-    warnings = checked(project, definition, "$.secrets")
+    warnings = _checked(project, definition)
     names = list(dict.fromkeys(it["processor"] for it in users_of(project, workspace, name)))
     if not restart:
         _refuse_running(project, workspace, names)
@@ -108,6 +110,21 @@ def rename_connection(
         "rewired": rewired,
         "warnings": created["warnings"],
     }
+
+
+def _checked(project: Project, definition: Mapping[str, Any]) -> list[Fault]:
+    """The warnings of the renamed connection; its faults are those of what was given."""
+    try:
+        return checked(project, definition, "$.secrets")
+    except ConfigInvalid as error:
+        raise ConfigInvalid("connection", [_about_given(each) for each in error.faults]) from error
+
+
+def _about_given(fault: Fault) -> Fault:
+    if fault.path == "$.secrets.name":
+        return replace(fault, path="$.new_name")
+    hint = fault.hint or 'Atlas never shows secrets: give them in `secrets`, {"$env": "NAME"} each'
+    return replace(fault, hint=hint)
 
 
 def _refuse_running(project: Project, workspace: str, names: list[str]) -> None:

@@ -71,7 +71,7 @@ def get_topic(transport: TopicsTransport, name: str) -> TopicState:
     """
     found = transport.find_topic(name)
     if found is None:
-        raise no_topic(name)
+        raise no_topic(name, transport.topics)
     return found
 
 
@@ -130,9 +130,17 @@ def ensure_topic(
     """
     before = transport.find_topic(name)
     if before is None:
-        return create_topic(ctx, transport, name, partitions, replication_factor, config, timeout_s)
+        try:
+            return create_topic(
+                ctx, transport, name, partitions, replication_factor, config, timeout_s
+            )
+        except Conflict:
+            # Somebody else created it in between.
+            before = transport.find_topic(name)
+            if before is None:
+                raise
     wanted = _texts(config)
-    why = "it was not to be changed: apply_differences"
+    why = "it cannot be changed" if apply else "apply_differences: true changes it"
     differences = _differences(before, partitions, replication_factor, wanted, why)
     if not differences or not apply:
         return _change(name, before, before, differences)
@@ -155,9 +163,13 @@ def alter_topic(
 
     Raises:
         NotFound: There is no such topic.
-        ConfigInvalid: A setting is wrong, or there are more partitions already.
+        ConfigInvalid: A setting is wrong, there are more partitions already, or nothing is to
+            change.
     """
     before = get_topic(transport, name)
+    if not config and not reset and partitions is None:
+        hint = "give config, reset_config or partitions"
+        raise ConfigInvalid("config", [Fault("$", "nothing is to change", hint)])
     have = before["partition_count"]
     if partitions is not None and partitions < have:
         hint = f"ask for more than {have}, or create another topic"
@@ -332,7 +344,7 @@ def _differences(
 
 
 def _effective(topic: TopicState, key: str) -> str | None:
-    return (topic["default_config"] | topic["config"]).get(key)
+    return (topic.get("default_config", {}) | topic["config"]).get(key)
 
 
 def _change(
@@ -347,6 +359,9 @@ def _change(
         changes = [TopicDelta(path="topic", before=_size(old), after=_size(new))]
     else:
         changes = list(_deltas(before, after))
+    if after is not None:
+        after = after.copy()
+        after.pop("default_config", None)
     return TopicChange(
         name=name, changed=bool(changes), changes=changes, differences=differences, topic=after
     )
@@ -363,7 +378,9 @@ def _deltas(before: TopicState, after: TopicState) -> Iterator[TopicDelta]:
 
 
 def _size(partition_count: int | None) -> str | None:
-    return None if partition_count is None else f"{partition_count} partitions"
+    if partition_count is None:
+        return None
+    return "1 partition" if partition_count == 1 else f"{partition_count} partitions"
 
 
 def _texts(config: Mapping[str, Any]) -> dict[str, str]:

@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.errors import Fault
 from asp_utils.model.regions import cloud_of, region_faults
+from asp_utils.model.samples import SOLAR
 from asp_utils.model.tiers import TIER_NAMES
 from asp_utils.spelling import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-SAMPLE: Final = "sample_stream_solar"
+SAMPLE: Final = SOLAR
 """The connection that `sampleConnections: {solar: true}` makes."""
-MODES: Final = ("GRACEFUL", "FORCED")
-"""How processors are moved to another region."""
 STATUSES: Final = ("STARTED", "STOPPED", "FAILED_OVER")
 """What all processors of a workspace can be told to become."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from asp_utils.admin.connections import create_connection
-from asp_utils.admin.processor_states import IDLE_STATES, delete_processor, settle_processors
+from asp_utils.admin.processor_runs import delete_processor, settle_processors
 from asp_utils.admin.reading import (
     WORKSPACES,
     get_workspace,
@@ -26,6 +26,7 @@ from asp_utils.admin.workspace_definition import (
     without_read_only,
 )
 from asp_utils.errors import AspError, ConfigInvalid, Conflict
+from asp_utils.model.processor_states import DROPPED, IDLE_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,7 +85,7 @@ def create_workspace(
     body, samples = create_body(definition)
     path, version = project.streams(), WORKSPACES
     if samples:
-        path, version = project.streams(":withSampleConnections"), _SAMPLES
+        path, version = project.streams(verb="withSampleConnections"), _SAMPLES
     project.api.post(path, body, version=version)
 
     def complete(seen: Mapping[str, Any] | None) -> bool:
@@ -110,7 +111,13 @@ def ensure_workspace(
     name = definition["name"]
     before = find_workspace(project, name, connections=True)
     if before is None:
-        return create_workspace(project, definition, timeout_s)
+        try:
+            return create_workspace(project, definition, timeout_s)
+        except Conflict:
+            # Somebody else created it in between.
+            before = find_workspace(project, name, connections=True)
+            if before is None:
+                raise
     wanted = differences(definition, before)
     moved = [item for item in wanted if item["path"] in _IMMOVABLE]
     if moved:
@@ -206,7 +213,7 @@ def delete_workspace(
         lambda seen: seen is None,
         timeout_s,
     )
-    gone = [{**item, "state": "DROPPED"} for item in states]
+    gone = [{**item, "state": DROPPED} for item in states]
     return {**_change(workspace, before, None), "processors": gone}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from asp_utils.errors import AspError
 
 State = Literal["ok", "missing", "wrong"]
-NOT_CONFIGURED: Final = "not configured"
 
 
 class Check(NamedTuple):

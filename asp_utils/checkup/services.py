@@ -63,8 +63,8 @@ def _kafka(ctx: Context, kafka: Any, timeout_s: float) -> Iterator[Check]:
     with kafka_cluster(ctx, kafka, timeout_s) as cluster:
         topics = [topic for topic in cluster.topics() if not topic["is_internal"]]
         brokers = cluster.cluster()["brokers"]
-    count = f"{len(brokers)} brokers" if brokers is not None else "brokers"
-    yield Check("kafka", "ok", f"{count} answer, with {len(topics)} topics for this user")
+    count = "" if brokers is None else f" of {len(brokers)}"
+    yield Check("kafka", "ok", f"the cluster{count} answers; topics for this user: {len(topics)}")
 
 
 def _endpoint(
@@ -75,7 +75,7 @@ def _endpoint(
         return
     with connect(ctx, url, user, password) as workspace:
         processors = workspace.listed({"listStreamProcessors": 1}, "streamProcessors")
-        yield Check("stream endpoint", "ok", f"answers, with {len(processors)} processors")
+        yield Check("stream endpoint", "ok", f"answers; stream processors: {len(processors)}")
         try:
             names = workspace.listed({"listStreamConnections": 1}, "connections")
         except PermissionDenied as error:

@@ -31,6 +31,7 @@ from asp_utils.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+_ADDRESS: Final = "is kafka.rest.endpoint the REST endpoint of the cluster (not of the Cloud API)?"
 _ATTEMPTS: Final = 5
 _FIRST_PAUSE_S: Final = 0.2
 _SHOWN: Final = 300
@@ -160,7 +161,8 @@ class ConfluentHttp:
         try:
             return self._client.request(method, url, content=body, headers=headers)
         except httpx.ConnectTimeout as error:
-            raise TimedOut(f"{self._base}: no connection within {self._timeout_s:g} s") from error
+            text = f"{self._base}: no connection within {self._timeout_s:g} s"
+            raise TimedOut(text, hint=_ADDRESS) from error
         except httpx.TimeoutException as error:
             text = f"{method} {path}: no answer within {self._timeout_s:g} s{about}"
             raise TimedOut(text, hint="raise timeout_s") from error
@@ -169,14 +171,14 @@ class ConfluentHttp:
         except (httpx.RemoteProtocolError, httpx.DecodingError) as error:
             raise unreadable(f"the reply to {method} {path} broke off: {error}{about}") from error
         except (httpx.TransportError, httpx.InvalidURL) as error:
-            raise Unreachable(f"{method} {path}: {error}{about}") from error
+            raise Unreachable(f"{method} {path}: {error}{about}", hint=_ADDRESS) from error
 
 
 def unreadable(what: str) -> UnexpectedReply:
     """The error for an answer that cannot be trusted."""
     return UnexpectedReply(
         f"Confluent's REST API: {what}",
-        hint="is kafka.rest.endpoint the REST endpoint of the cluster (not of the Cloud API)?",
+        hint=_ADDRESS,
     )
 
 
@@ -204,12 +206,13 @@ def error_of(code: int, body: Any, method: str, path: str) -> AspError:
         hint = "is it there, and is kafka.rest.cluster_id right? cli_topic_list.py"
         return NotFound(text, hint=hint, details=details)
     if status == httpx.codes.CONFLICT or "already exists" in said:
-        return Conflict(text, details=details)
+        hint = "it exists already, or is in use: look at it first"
+        return Conflict(text, hint=hint, details=details)
     if status in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.REQUEST_TIMEOUT) or status >= 500:
         return Temporary(text, hint="try again a little later", details=details)
     if status in (400, 413, 422):
         return ConfigInvalid("config", [Fault(_blamed(path), text)])
-    return UnexpectedReply(text, details=details)
+    return UnexpectedReply(text, hint=_ADDRESS, details=details)
 
 
 def _blamed(path: str) -> str:

@@ -97,7 +97,7 @@ class ConfluentRest:
             return list(range(self._http.get(_topic(name))["partitions_count"]))
         except NotFound as error:
             unknown = error.details.get("error_code") == _UNKNOWN_TOPIC
-            raise (no_topic(name) if unknown else error) from error
+            raise (no_topic(name, self.topics) if unknown else error) from error
 
     def create_topic(
         self,
@@ -146,7 +146,9 @@ class ConfluentRest:
                 _note(record, answer, delivery)
             for record in batch[len(answers) :]:
                 missing = f"only {len(answers)} of {len(batch)} records were answered for"
-                delivery.fail(record.number, UnexpectedReply(f"topic {topic!r}: {missing}"))
+                hint = "look which arrived before you send again: cli_kafka_consume.py"
+                lost = UnexpectedReply(f"topic {topic!r}: {missing}", hint=hint)
+                delivery.fail(record.number, lost)
 
     def groups(self) -> list[GroupListed]:
         """All consumer groups, by name."""
@@ -209,7 +211,7 @@ class ConfluentRest:
     def _known_group(self, name: str) -> dict[str, Any]:
         found = self._http.get(_group_place(name))
         if found.get("state") == DEAD:
-            raise no_group(name)
+            raise no_group(name, self.groups)
         return found
 
     def _partitions(self, place: str) -> list[TopicPartitionState]:

@@ -49,6 +49,7 @@ _HINTS: Final[dict[int, str]] = {
     416: "choose another name, or modify or drop the one that exists",
     8000: "check connection_user and connection_password",
 }
+_RUNS: Final = "it runs as it was started; to start it otherwise, stop it first"
 
 
 class Endpoint(Protocol):
@@ -74,7 +75,8 @@ def refusal(reply: Mapping[str, Any]) -> AspError:
     if code in _WRONG_PIPELINE:
         return PipelineInvalid("pipeline", [Fault("$.pipeline", message, code=code)])
     kind = _BY_CODE.get(code, UnexpectedReply)
-    return kind(message, hint=_HINTS.get(code, ""), details=facts)
+    hint = _RUNS if message.endswith("already running") else _HINTS.get(code, "")
+    return kind(message, hint=hint, details=facts)
 
 
 def _fault(item: Mapping[str, Any]) -> Fault:

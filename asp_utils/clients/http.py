@@ -5,6 +5,7 @@ httpx is loaded with this module, so whoever needs it only sometimes imports it 
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -13,6 +14,7 @@ from urllib.parse import quote
 import httpx
 
 from asp_utils.errors import TimedOut, Unreachable
+from asp_utils.model.sensitive import CREDENTIAL_PARAMETER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 MAX_REPLY_BYTES: Final = 16 * 1024 * 1024
 """More fits into no document."""
 _USER_AGENT: Final = "asp-toolkit"
+_SECRET: Final = re.compile(CREDENTIAL_PARAMETER)
 _UNSENDABLE: Final = (
     httpx.InvalidURL,
     httpx.UnsupportedProtocol,
@@ -162,5 +165,6 @@ def joined_url(base: str, path: str, parameters: Mapping[str, str]) -> str:
 
 
 def without_credentials(url: str) -> str:
-    """A URL as it may be shown: without user and password."""
-    return str(httpx.URL(url).copy_with(username=None, password=None))
+    """A URL as it may be shown: without user and password, and parameters that look like them."""
+    shown = str(httpx.URL(url).copy_with(username=None, password=None))
+    return _SECRET.sub(lambda found: found[0].removesuffix(found["value"]) + "***", shown)

@@ -102,7 +102,7 @@ class KafkaAdmin:
         """
         found = next(self._described([name]), None)
         if found is None:
-            raise no_topic(name)
+            raise no_topic(name, self.topics)
         return [part.id for part in found.partitions]
 
     def create_topic(

@@ -83,6 +83,9 @@ _KINDS: Final[tuple[tuple[frozenset[str], type[AspError]], ...]] = (
 _HINTS: Final[dict[str, str]] = {
     "TOPIC_ALREADY_EXISTS": "cli_topic_ensure.py takes the one that exists, and shows differences",
     "INVALID_REPLICATION_FACTOR": "there are fewer brokers: cli_kafka_cluster_info.py",
+    "INVALID_CONFIG": "names and values as in Kafka's documentation; cli_topic_describe.py shows "
+    "those of a topic",
+    "TOPIC_EXCEPTION": "letters, digits, . _ and -, at most 249 of them",
     "POLICY_VIOLATION": "the cluster has a policy against it: ask who runs it",
     "NON_EMPTY_GROUP": "stop its consumers first: cli_kafka_group_describe.py shows them",
     "UNKNOWN_MEMBER_ID": "stop its consumers first: cli_kafka_group_describe.py shows them",
@@ -94,6 +97,21 @@ _HINTS: Final[dict[str, str]] = {
     "MSG_SIZE_TOO_LARGE": "raise max.message.bytes of the topic, and message.max.bytes of config",
     "NOT_ENOUGH_REPLICAS": "min.insync.replicas of the topic asks for more brokers than are there",
 }
+_LOOK: Final = "look at the state before you ask again: cli_kafka_cluster_info.py"
+_NEXT_STEPS: Final[dict[type[AspError], str]] = {
+    NotFound: "look at what there is: cli_topic_list.py, cli_kafka_group_list.py",
+    Conflict: _LOOK,
+    PermissionDenied: "check user, password and ACLs",
+    Temporary: "try again a little later",
+    Unreachable: "is the broker running, and is the port right?",
+}
+"""Where the error's name has no advice of its own."""
+_PLACES: Final[dict[str, str]] = {
+    "INVALID_CONFIG": "$.config",
+    "INVALID_REPLICATION_FACTOR": "$.replication_factor",
+    "INVALID_PARTITIONS": "$.partitions",
+}
+"""Parameters that are at fault, rather than the topic's name."""
 _ADVICE: Final[tuple[tuple[str, str], ...]] = (
     ("certificate verify failed", "give the authority that signed the brokers' certificate, as "
      "PEM text, in kafka.security.brokerPublicCertificate"),
@@ -111,6 +129,13 @@ _ADVICE: Final[tuple[tuple[str, str], ...]] = (
     ("resolve", "is the host name right?"),
     ("refused", "is the broker running, and is the port right?"),
 )  # fmt: skip
+_CHECK_CREDENTIALS: Final = (
+    "check kafka.authentication: mechanism, user and password (or client and secret)"
+)
+_NO_MECHANISMS: Final = "supported mechanisms:"
+_NO_SASL: Final = (
+    "this port knows no SASL: use another port, or PLAINTEXT or SSL in kafka.security.protocol"
+)
 _STATE: Final = re.compile(r" \(after \d+ms in state \w+(, \d+ identical error\(s\) suppressed)?\)")
 _LOGGED: Final = re.compile(r"^FAIL \[[^\]]*\] \[[^\]]*\]: (.*)", re.DOTALL)
 _TOKEN_FAILURE: Final = re.compile(
@@ -180,7 +205,7 @@ class Trouble:
             return Unreachable(f"no token for Kafka: {self._refusal}", hint=hint)
         return PermissionDenied(
             f"Kafka at {self._servers} does not accept the credentials: {self._refusal}",
-            hint="check kafka.authentication: mechanism, user and password (or client and secret)",
+            hint=_NO_SASL if self._refusal.endswith(_NO_MECHANISMS) else _CHECK_CREDENTIALS,
             details={"brokers": dict(self.reasons)},
         )
 
@@ -300,9 +325,13 @@ def kafka_error(
     if trouble is not None and name in _UNREACHABLE | _TIMED_OUT and trouble.reasons:
         return trouble.unreachable()
     hint = _HINTS.get(name, "")
+    if name in _TIMED_OUT:
+        hint = "are the brokers up, and is this the port of one? else raise timeout_s"
     if name in _WRONG_INPUT:
-        return ConfigInvalid("config", [Fault(path or "$.kafka", text, hint)])
+        place = _PLACES.get(name) if path == "$.topic" else None
+        return ConfigInvalid("config", [Fault(place or path or "$.kafka", text, hint)])
     for names, kind in _KINDS:
         if name in names:
+            hint = hint or _NEXT_STEPS.get(kind, "")
             return kind(text, hint=hint, path=path, details={"kafkaError": name})
-    return UnexpectedReply(text, details={"kafkaError": name})
+    return UnexpectedReply(text, hint=_LOOK, details={"kafkaError": name})

@@ -57,7 +57,7 @@ def describe_group(calls: AdminCalls, name: str) -> GroupState:
     futures = calls.client.describe_consumer_groups([name], request_timeout=calls.timeout_s)
     found = calls.result(futures[name], f"consumer group {name!r}", _PATH)
     if _word(found.state) == DEAD:
-        raise no_group(name)
+        raise no_group(name, lambda: list_groups(calls))
     coordinator = found.coordinator.id if found.coordinator is not None else None
     return GroupState(
         group=name,

@@ -7,14 +7,13 @@ Two transports speak this: Kafka's own protocol (`kafka_admin`) and Confluent's 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypedDict
+from typing import TYPE_CHECKING, Final, Literal, NotRequired, Protocol, TypedDict
 
-from asp_utils.errors import NotFound
+from asp_utils.errors import AspError, NotFound
+from asp_utils.spelling import meant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from asp_utils.errors import AspError
+    from collections.abc import Callable, Iterable, Mapping
 
 DEAD: Final = "DEAD"
 """The state of a group that is not there."""
@@ -70,8 +69,8 @@ class TopicState(TypedDict):
     transactions. Null where offsets cannot be known."""
     config: dict[str, str | None]
     """The settings that were given to this topic; null for one that is kept secret."""
-    default_config: dict[str, str | None]
-    """All other settings, as they come from the cluster."""
+    default_config: NotRequired[dict[str, str | None]]
+    """All other settings, as they come from the cluster; `topic_describe` alone shows them."""
 
 
 class GroupListed(TypedDict):
@@ -276,13 +275,23 @@ class TopicsTransport(Protocol):
         ...
 
 
-def no_group(name: str) -> NotFound:
+def no_group(name: str, listed: Callable[[], Iterable[GroupListed]]) -> NotFound:
     """The error for a group that is not there; older clusters say that it is DEAD."""
-    hint = "list the groups: cli_kafka_group_list.py"
+    hint = _meant(name, lambda: [group["group"] for group in listed()])
+    hint = hint or "list the groups: cli_kafka_group_list.py"
     return NotFound(f"there is no consumer group {name!r}", hint=hint, path="$.group")
 
 
-def no_topic(name: str) -> NotFound:
-    """The error for a topic that is not there."""
-    hint = "list the topics: cli_topic_list.py"
+def no_topic(name: str, listed: Callable[[], Iterable[TopicListed]]) -> NotFound:
+    """The error for a topic that is not there, with what the reader may have meant."""
+    hint = _meant(name, lambda: [topic["name"] for topic in listed()])
+    hint = hint or "list the topics: cli_topic_list.py; create it: cli_topic_create.py"
     return NotFound(f"there is no topic {name!r}", hint=hint, path="$.topic")
+
+
+def _meant(name: str, known: Callable[[], list[str]]) -> str:
+    """A guess; none where these credentials may not list."""
+    try:
+        return meant(name, known())
+    except AspError:
+        return ""

@@ -48,10 +48,13 @@ class MetadataStore:
 
     @classmethod
     def at(cls, uri: str, database: str) -> MetadataStore:
-        """A database of the mongod at `uri`."""
+        """A database of the mongod at `uri`, whose own patience counts where it names one."""
+        patience: dict[str, Any] = {"serverSelectionTimeoutMS": _SELECTION_TIMEOUT_MS}
+        if "serverselectiontimeoutms=" in uri.lower():
+            patience = {}
         with _translated():
             client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
-                uri, serverSelectionTimeoutMS=_SELECTION_TIMEOUT_MS, appname="asp-local"
+                uri, appname="asp-local", **patience
             )
         return cls(client, database)
 

@@ -19,6 +19,7 @@ from pymongo.read_preferences import PrimaryPreferred
 from asp_utils.clients.mongodb_errors import connection_fault, translated
 from asp_utils.clients.op_msg import DOCUMENTS, NOT_BSON
 from asp_utils.errors import NotFound, PermissionDenied
+from asp_utils.spelling import meant
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from pymongo.synchronous.collection import Collection
 
     Document = dict[str, Any]
-
-INTERNAL: Final = "__asp_local"
-"""What the names of the local instance's own databases begin with."""
 
 _CONNECT_S: Final = 10.0
 _CONNECT_LOOPBACK_S: Final = 2.0
@@ -159,15 +157,19 @@ class Deployment:
         found = self.collection_info(database, collection)
         if found is not None:
             return found
-        hint = f"list them: cli_mongodb_list_collections.py with database {database!r}"
-        if database not in self.names():
+        names = self.names()
+        if database not in names:
             raise NotFound(
                 f"there is no database {database!r} at {self.place} that these credentials may see",
-                hint="list them: cli_mongodb_list_databases.py",
+                hint=meant(database, names) or "list them: cli_mongodb_list_databases.py",
                 path="$.database",
             )
+        hint = f"list them: cli_mongodb_list_collections.py with database {database!r}"
+        known = [each["name"] for each in self.collections(database)]
         raise NotFound(
-            f"there is no collection {database}.{collection}", hint=hint, path="$.collection"
+            f"there is no collection {database}.{collection}",
+            hint=meant(collection, known) or hint,
+            path="$.collection",
         )
 
     def find(

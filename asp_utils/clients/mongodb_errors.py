@@ -56,6 +56,12 @@ _HINTS: Final[dict[int, str]] = {
     286: "the oplog no longer holds that moment: start later, or without a token",
     280: "the event has no such image: cli_mongodb_enable_pre_post_images.py keeps them",
 }
+_LOOK: Final = "look at what there is: cli_mongodb_list_collections.py"
+_NEXT_STEPS: Final[dict[type[AspError], str]] = {
+    Temporary: "try again a little later",
+    Unreachable: "is it still up? look at the state before you ask again",
+}
+"""Where the code has no advice of its own."""
 _DENIED: Final = re.compile(r"not authorized on (\S+) to execute command \{ ?(\w+):")
 _RESOLVING: Final = re.compile(r"DNS|resol|nameserver")
 _OPERATOR: Final = re.compile(r"\$[A-Za-z]\w*")
@@ -107,7 +113,8 @@ def translated(
         return _too_slow(place)
     if isinstance(error, ConfigurationError):
         return connection_fault(error)
-    return Unreachable(f"lost the connection to {place}: {_first_line(error)}")
+    lost = f"lost the connection to {place}: {_first_line(error)}"
+    return Unreachable(lost, hint="is it still up? look at the state before you ask again")
 
 
 def _refusal(error: OperationFailure, place: str, given: Mapping[str, Any]) -> AspError:
@@ -136,9 +143,10 @@ def _refusal(error: OperationFailure, place: str, given: Mapping[str, Any]) -> A
         return Conflict(f"{place}: {message}", hint=_HINTS[280], details=facts)
     kind = _kind(code)
     if kind is not ConfigInvalid:
-        return kind(f"{place}: {message}", hint=_HINTS.get(code, ""), details=facts)
+        hint = _HINTS.get(code) or _NEXT_STEPS.get(kind, _LOOK)
+        return kind(f"{place}: {message}", hint=hint, details=facts)
     if not given:
-        return UnexpectedReply(f"{place}: {message}", details=facts)
+        return UnexpectedReply(f"{place}: {message}", hint=_LOOK, details=facts)
     about_token = code == BAD_TOKEN or "resume token" in message.lower()
     path = "$.start_after" if about_token else _path_of(message, given)
     return ConfigInvalid("config", [Fault(path, message, code=code)])

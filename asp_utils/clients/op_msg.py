@@ -149,7 +149,7 @@ class MongodSocket:
         try:
             self._socket.sendall(encode_message(body, next(self._request_ids)))
         except OSError as error:
-            raise Unreachable(f"lost the mongod at {self._address}: {error}") from error
+            raise self._lost(str(error)) from error
 
     def receive(self) -> bytes:
         """The encoded body of the next reply (a reply from mongod has one body section)."""
@@ -169,6 +169,10 @@ class MongodSocket:
         """Close the connection."""
         self._socket.close()
 
+    def _lost(self, why: str) -> Unreachable:
+        hint = "does the local instance still run? cli_local_status.py; its logs are in temp/local"
+        return Unreachable(f"lost the server at {self._address}: {why}", hint=hint)
+
     def _read(self, size: int) -> bytes:
         buffer = bytearray(size)
         view = memoryview(buffer)
@@ -177,9 +181,9 @@ class MongodSocket:
             try:
                 count = self._socket.recv_into(view[read:])
             except OSError as error:
-                raise Unreachable(f"lost the mongod at {self._address}: {error}") from error
+                raise self._lost(str(error)) from error
             if count == 0:
-                raise Unreachable(f"the mongod at {self._address} closed the connection")
+                raise self._lost("it closed the connection")
             read += count
         return bytes(buffer)
 

@@ -86,11 +86,15 @@ class StreamEndpoint:
                 hint="check the URL, the network and the IP access list",
             ) from error
         except AutoReconnect as error:
-            raise Unreachable(f"lost the connection to {self._url}: {error}") from error
+            raise Unreachable(
+                f"lost the connection to {self._url}: {error}",
+                hint="whether a change took effect is unknown: look at the state first",
+            ) from error
         except NOT_BSON as error:
             raise unsendable(error) from error
         except PyMongoError as error:
-            raise UnexpectedReply(f"{self._url}: {error}") from error
+            hint = "is this the endpoint of a stream processing workspace?"
+            raise UnexpectedReply(f"{self._url}: {error}", hint=hint) from error
 
     def close(self) -> None:
         """Close the connection."""

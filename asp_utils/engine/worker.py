@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+from traceback import format_exception
 from typing import IO, TYPE_CHECKING, Any
 
 import bson
@@ -29,9 +30,11 @@ from asp_utils.engine.reporting.diagnosis import explained
 from asp_utils.engine.reporting.report import facts_of, stats_of
 from asp_utils.errors import AspError
 from asp_utils.model.error_codes import CODES, code_name
+from asp_utils.pipeline.connections.views import concealed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
+    from types import TracebackType
 
     from asp_utils.engine.processor import Processor
 
@@ -107,6 +110,7 @@ class Worker:
             self._channel.send("stopped", stats=self._stats(verbose=True))
 
     def _failed(self, code: int, name: str, message: str, retryable: bool) -> int:
+        message = concealed(message, self._spec["connections"].values())
         self._channel.send("failed", code=code, codeName=name, message=message, retryable=retryable)
         return 1
 
@@ -176,6 +180,18 @@ def _messages(pipe: IO[bytes]) -> Iterator[Document]:
     yield from bson.decode_file_iter(pipe, DOCUMENTS)
 
 
+def _conceal_in_tracebacks(connections: Collection[Document]) -> None:
+    """What a bug prints goes into a log: an error's text may hold what a connection was given."""
+
+    def say(
+        kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        sys.stderr.write(concealed("".join(format_exception(kind, error, trace)), connections))
+
+    sys.excepthook = say
+    threading.excepthook = lambda args: say(args.exc_type, args.exc_value, args.exc_traceback)
+
+
 def main() -> int:
     """Read the specification from standard input and run it."""
     # Ctrl-C in a terminal reaches the whole process group; the supervisor decides for its workers.
@@ -184,8 +200,9 @@ def main() -> int:
     events = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a stray print must not end up among the events
     commands = sys.stdin.buffer
-    worker = Worker(next(_messages(commands)), commands, Channel(events))
-    code = worker.run()
+    spec = next(_messages(commands))
+    _conceal_in_tracebacks(spec["connections"].values())
+    code = Worker(spec, commands, Channel(events)).run()
     # pymongo's atexit hook waits for threads that sleep, half a second.
     sys.stderr.flush()
     os._exit(code)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from asp_utils.admin.project import Project
+    from asp_utils.admin.workspaces import WorkspaceChange
     from asp_utils.pipeline.environment.plan import Action
 
 Document = dict[str, Any]
@@ -86,12 +87,12 @@ class _Doer:
         return actions[action.section, action.verb](action)
 
     def _create_workspace(self, action: Action) -> Any:
-        return create_workspace(self._project, action.definition, self._timeout_s)["workspace"]
+        return _shown(create_workspace(self._project, action.definition, self._timeout_s))
 
     def _update_workspace(self, action: Action) -> Any:
         changes = {key: item for key, item in action.definition.items() if key != "name"}
         done = update_workspace(self._project, self._workspace, changes, self._timeout_s)
-        return done["workspace"]
+        return _shown(done)
 
     def _ensure_topic(self, action: Action) -> Any:
         topic = action.definition
@@ -157,6 +158,12 @@ class _Doer:
     def _delete_processor(self, action: Action) -> Any:
         done = delete_processor(self._project, self._workspace, action.name, self._timeout_s)
         return {"state": done["state"]}
+
+
+def _shown(done: WorkspaceChange) -> Any:
+    """What of a workspace tells that it is there, and where."""
+    seen = done["workspace"] or {}
+    return {key: seen[key] for key in ("_id", "hostnames", "streamConfig") if key in seen}
 
 
 def _failed(error: AspError, found: list[Action], index: int) -> AspError:

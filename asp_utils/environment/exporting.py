@@ -53,10 +53,10 @@ def exported(
         for name, definition in live["connections"].items()
         if name not in live["builtIn"] or (name in used and definition["type"] == "Sample")
     ]
-    if project.is_local and LOCAL_CLUSTER in used:
+    if LOCAL_CLUSTER in used and LOCAL_CLUSTER in live["builtIn"]:
         notes.append(
-            f"{LOCAL_CLUSTER} is on every local instance and on no Atlas: for Atlas, give the "
-            "pipelines a connection of type Cluster with a clusterName"
+            f"{LOCAL_CLUSTER} is only in the workspace {workspace} of a local instance: elsewhere, "
+            "give the pipelines a connection of type Cluster with a clusterName"
         )
     document: Document = {
         "workspace": {key: live["workspace"][key] for key in _WORKSPACE if key in live["workspace"]}

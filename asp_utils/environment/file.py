@@ -36,7 +36,8 @@ def read_environment(path: Path) -> dict[str, Any]:
     try:
         content = path.read_bytes()
     except FileNotFoundError as exc:
-        raise NotFound(f"{path}: there is no such file", path="$.file") from exc
+        hint = "a relative path begins in the project folder"
+        raise NotFound(f"{path}: there is no such file", hint=hint, path="$.file") from exc
     except OSError as exc:
         raise _invalid(path, f"cannot be read: {exc.strerror}") from exc
     if len(content) > _MAX_BYTES:
@@ -47,7 +48,7 @@ def read_environment(path: Path) -> dict[str, Any]:
         raise _invalid(path, f"is not UTF-8 (byte {exc.start})") from exc
     faults = list(_without_json_form(document, "$")) or environment_faults(document)
     if faults:
-        raise ConfigInvalid(str(path), faults)
+        raise ConfigInvalid(str(path), faults, is_file=True)
     return dict(document)
 
 
@@ -61,7 +62,10 @@ def write_environment(path: Path, document: Mapping[str, Any]) -> None:
         replace_file(path, environment_text(document, yaml=_is_yaml(path)).encode())
     except OSError as exc:
         hint = "look at the folder's rights and the space on that disk"
-        raise EnvironmentMissing(f"cannot write {path}: {exc.strerror}", hint=hint) from exc
+        if not path.parent.is_dir():
+            hint = f"there is no folder {path.parent}: create it"
+        message = f"cannot write {path}: {exc.strerror}"
+        raise EnvironmentMissing(message, hint=hint, path="$.file") from exc
 
 
 def environment_text(document: Mapping[str, Any], *, yaml: bool) -> str:
@@ -113,7 +117,10 @@ def with_secrets(ctx: Context, raw: Mapping[str, Any], subject: str) -> Wanted:
     Raises:
         ConfigInvalid: References that cannot be resolved, all of them.
     """
-    resolved = resolve(raw, subject=subject)
+    try:
+        resolved = resolve(raw, subject=subject)
+    except ConfigInvalid as exc:
+        raise ConfigInvalid(subject, exc.faults, is_file=True) from exc
     ctx.conceal(resolved.values)
     return Wanted(resolved.config, Redactor(resolved.values))
 
@@ -161,4 +168,4 @@ def _without_json_form(value: Any, path: str) -> Iterator[Fault]:
 
 
 def _invalid(path: Path, message: str, hint: str = "") -> ConfigInvalid:
-    return ConfigInvalid(str(path), [Fault("$", message, hint)])
+    return ConfigInvalid(str(path), [Fault("$", message, hint)], is_file=True)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.admin.kafka import kafka_cluster
 from asp_utils.admin.reading import find_workspace, list_connections, list_processors
-from asp_utils.model.samples import SAMPLE_NAMES
+from asp_utils.model.local_names import LOCAL
+from asp_utils.model.processor_states import RUNNING_STATES, STARTED
 from asp_utils.pipeline.environment.document import items
-from asp_utils.pipeline.environment.plan import RUNNING, digest
-from asp_utils.server.connections import LOCAL_CLUSTER
+from asp_utils.pipeline.environment.plan import digest
+from asp_utils.server.connections import BUILT_IN, LOCAL_CLUSTER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +43,7 @@ def live_environment(project: Project, wanted: Mapping[str, Any], timeout_s: flo
     """
     name = wanted["workspace"]["name"]
     workspace = find_workspace(project, name)
-    built_in = built_in_connections(project)
+    built_in = built_in_connections(project, name)
     found: Document = {
         "workspace": None,
         "connections": built_in,
@@ -64,11 +65,11 @@ def live_environment(project: Project, wanted: Mapping[str, Any], timeout_s: flo
     }
 
 
-def built_in_connections(project: Project) -> dict[str, Document]:
-    """What every workspace of a local instance has from its beginning, by name; else nothing."""
-    if not project.is_local:
+def built_in_connections(project: Project, workspace: str) -> dict[str, Document]:
+    """What the built-in workspace of a local instance always has, by name; of others nothing."""
+    if not project.is_local or workspace != LOCAL:
         return {}
-    kinds = {LOCAL_CLUSTER: "Cluster", **dict.fromkeys(SAMPLE_NAMES, "Sample")}
+    kinds = {name: "Cluster" if name == LOCAL_CLUSTER else "Sample" for name in BUILT_IN}
     return {name: {"name": name, "type": kind} for name, kind in kinds.items()}
 
 
@@ -107,8 +108,8 @@ def watched(
 def _processor(processor: Mapping[str, Any]) -> Document:
     kept = {key: processor[key] for key in _PROCESSOR if key in processor}
     # On its way to running it counts as running: that it arrives meanwhile is no change.
-    if kept.get("state") in RUNNING:
-        kept["state"] = RUNNING[0]
+    if kept.get("state") in RUNNING_STATES:
+        kept["state"] = STARTED
     return kept
 
 

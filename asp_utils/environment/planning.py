@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils import ejson
 from asp_utils.admin.connections import body_for, target_of
-from asp_utils.admin.processors import definition_faults as processor_faults
-from asp_utils.admin.processors import on_wire
+from asp_utils.admin.processor_definition import definition_faults as processor_faults
+from asp_utils.admin.processor_definition import on_wire
+from asp_utils.admin.processors import pipeline_findings
 from asp_utils.admin.reading import find_workspace, list_connections
 from asp_utils.environment.file import escaped, unescaped
 from asp_utils.environment.live import built_in_connections, live_environment, watched
@@ -16,8 +17,6 @@ from asp_utils.model.regions import region_faults
 from asp_utils.pipeline.connections import definition_faults
 from asp_utils.pipeline.environment.document import items
 from asp_utils.pipeline.environment.plan import actions, picture
-from asp_utils.pipeline_input import Given, findings
-from asp_utils.workspace import LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -136,7 +135,7 @@ def known_connections(project: Project, workspace: str) -> dict[str, Document]:
     """The connections that a workspace has, or will have as soon as it exists, by name."""
     if find_workspace(project, workspace) is not None:
         return {each["name"]: each for each in list_connections(project, workspace)}
-    return built_in_connections(project)
+    return built_in_connections(project, workspace)
 
 
 def check_environment(
@@ -164,7 +163,7 @@ def check_environment(
         faults += [_placed(fault, path) for fault in wrong]
         warnings += [_placed(fault, path) for fault in odd]
     if faults:
-        raise ConfigInvalid(subject, faults)
+        raise ConfigInvalid(subject, faults, is_file=True)
     return warnings
 
 
@@ -215,16 +214,9 @@ def _processor_findings(
         pipeline = ejson.revive(processor["pipeline"])
     except ejson.BadExtendedJson as error:
         return [Fault(error.path.replace("$", "$.pipeline", 1), error.reason)], []
-    types = [{"name": name, "type": each.get("type")} for name, each in (connections or {}).items()]
-    given = Given(
-        project.ctx,
-        pipeline,
-        dlq=(processor.get("options") or {}).get("dlq"),
-        tier=processor.get("tier"),
-        connections=None if connections is None else types,
-        url=LOCAL if project.is_local and connections is not None else None,
-    )
-    faults, warnings = findings(given)
+    definition = {**processor, "pipeline": pipeline}
+    known = None if connections is None else connections.values()
+    faults, warnings = pipeline_findings(project, definition, known)
     own = [fault.below("$") for fault in processor_faults(processor)]
     return own + faults, warnings
 

@@ -6,7 +6,7 @@ import json
 import textwrap
 from typing import TYPE_CHECKING, Any, Final
 
-from asp_utils.generation.shapes import exit_codes
+from asp_utils.generation.shapes import example_config, exit_codes, result_keys
 from asp_utils.introspection.wording import type_words
 from asp_utils.operation import EFFECT_MEANINGS
 
@@ -35,8 +35,10 @@ def help_text(spec: OperationSpec) -> str:
         f"Usage: python {file} {_config(spec)}    (or - to read the config from standard input)",
         _OPTIONS,
         "\n".join(_keys(spec)),
+        "\n".join(_example(spec)),
         f"Effect: {spec.effect} ({EFFECT_MEANINGS[spec.effect]}).",
         f"Prints: {printed(spec)}.",
+        "\n".join(_result(spec)),
         "\n".join(_exit_code_lines()),
     ]
     return printable("\n\n".join(part for part in parts if part))
@@ -85,6 +87,24 @@ def _keys(spec: OperationSpec) -> Iterator[str]:
         gap = " " * max(2, column - 2 - len(item.name))
         yield f"  {item.name}{gap}{words}"
         yield from _wrapped(item.description.splitlines(), " " * column)
+
+
+def _example(spec: OperationSpec) -> Iterator[str]:
+    """A config to begin with, where one is needed."""
+    config = example_config(spec.input_schema)
+    if config:
+        yield "Example config:"
+        yield textwrap.indent(json.dumps(config, indent=2, ensure_ascii=False), "  ")
+
+
+def _result(spec: OperationSpec) -> Iterator[str]:
+    keys = result_keys(spec.output_schema)
+    if keys:
+        yield "Each document:" if spec.streams else "Result keys:"
+        column = min(_WIDEST_KEY, max(len(name) for name, _, _ in keys)) + 4
+        for name, words, text in keys:
+            yield f"  {name}{' ' * max(2, column - 2 - len(name))}{words}"
+            yield from _wrapped(text.splitlines(), " " * column)
 
 
 def _exit_code_lines() -> Iterator[str]:

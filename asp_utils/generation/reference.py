@@ -7,12 +7,16 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.generation.help_text import key_words, printed
-from asp_utils.generation.shapes import documented_errors, exit_codes
-from asp_utils.introspection.wording import resolve, type_words
+from asp_utils.generation.shapes import (
+    documented_errors,
+    example_config,
+    exit_codes,
+    result_keys,
+)
 from asp_utils.operation import EFFECT_MEANINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from jinja2 import Environment
 
@@ -21,9 +25,6 @@ if TYPE_CHECKING:
 OPENING: Final = "<!-- operations -->"
 CLOSING: Final = "<!-- /operations -->"
 _TABLE: Final = re.compile(f"{OPENING}.*?{CLOSING}", re.DOTALL)
-_PLACEHOLDERS: Final = {
-    "string": "…", "integer": 1, "number": 1.0, "boolean": True, "array": [], "object": {},
-}  # fmt: skip
 
 
 def reference_page(specs: Sequence[OperationSpec], environment: Environment) -> str:
@@ -61,37 +62,13 @@ def _section(spec: OperationSpec) -> dict[str, Any]:
         "effect": f"{spec.effect} ({EFFECT_MEANINGS[spec.effect]})",
         "keys": keys,
         "printed": printed(spec),
-        "result": _result_keys(spec.output_schema),
+        "result": [
+            (name, _cell(words), _cell(text))
+            for name, words, text in result_keys(spec.output_schema)
+        ],
         "errors": documented_errors(spec.description),
-        "example": json.dumps(_example(spec.input_schema), indent=2, ensure_ascii=False),
+        "example": json.dumps(example_config(spec.input_schema), indent=2, ensure_ascii=False),
     }
-
-
-def _result_keys(schema: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    definitions = schema.get("$defs")
-    shape = resolve(schema.get("items", schema), definitions)
-    return [
-        (name, _cell(type_words(value, definitions)), _cell(value.get("description", "")))
-        for name, value in shape.get("properties", {}).items()
-    ]
-
-
-def _example(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A config with every required key, from the examples in the parameters' descriptions."""
-    definitions = schema.get("$defs")
-    required = schema.get("required", ())
-    return {
-        name: _example_value(resolve(schema["properties"][name], definitions)) for name in required
-    }
-
-
-def _example_value(schema: Mapping[str, Any]) -> Any:
-    if schema.get("examples"):
-        return schema["examples"][0]
-    if schema.get("enum"):
-        return schema["enum"][0]
-    branches = schema.get("anyOf")
-    return _example_value(branches[0]) if branches else _PLACEHOLDERS.get(schema.get("type", ""))
 
 
 def _cell(text: str) -> str:

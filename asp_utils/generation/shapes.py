@@ -7,15 +7,19 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.errors import AspError
+from asp_utils.introspection.wording import resolve, type_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from asp_utils.introspection.specification import OperationSpec
 
 GENERATOR: Final = "generate_cli_wrappers.py"
 """The script that writes all this; each file names it, which marks the file as generated."""
 
+_PLACEHOLDERS: Final = {
+    "string": "…", "integer": 1, "number": 1.0, "boolean": True, "array": [], "object": {},
+}  # fmt: skip
 _RAISES: Final = re.compile(r"^Raises:\n((?:[ \t].*\n?|\n)+)", re.MULTILINE)
 _RAISED: Final = re.compile(r"^\s{4}(\w[\w, ]*):\s*(.*(?:\n\s{8}.*)*)", re.MULTILINE)
 
@@ -70,10 +74,38 @@ def documented_errors(description: str) -> list[dict[str, Any]]:
     ]
 
 
+def result_keys(schema: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Name, type in words and description of each key of what an operation prints."""
+    definitions = schema.get("$defs")
+    shape = resolve(schema.get("items", schema), definitions)
+    return [
+        (name, type_words(value, definitions), value.get("description", ""))
+        for name, value in shape.get("properties", {}).items()
+    ]
+
+
+def example_config(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A config with every required key, from the examples in the parameters' descriptions."""
+    definitions = schema.get("$defs")
+    required = schema.get("required", ())
+    return {
+        name: _example_value(resolve(schema["properties"][name], definitions)) for name in required
+    }
+
+
 def json_bytes(document: Any) -> bytes:
     """JSON with a fixed layout; half surrogate pairs are written as escapes."""
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
     return f"{text}\n".encode("utf-8", "backslashreplace")
+
+
+def _example_value(schema: Mapping[str, Any]) -> Any:
+    if schema.get("examples"):
+        return schema["examples"][0]
+    if schema.get("enum"):
+        return schema["enum"][0]
+    branches = schema.get("anyOf")
+    return _example_value(branches[0]) if branches else _PLACEHOLDERS.get(schema.get("type", ""))
 
 
 def _with_own_code(error: type[AspError]) -> Iterator[type[AspError]]:

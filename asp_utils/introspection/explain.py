@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _TYPE_ERRORS: Final = ("_type", "_parsing", "literal_error", "enum", "none_required", "is_instance")
 
+_MOST_CHOICES: Final = 8
+_PATTERNS: Final = {"^[0-9a-f]{24}$": "should be 24 hexadecimal digits"}
+
 
 def faults_of(
     error: ValidationError, config: Mapping[str, Any], schema: Mapping[str, Any]
@@ -65,23 +68,45 @@ def _fault(
     kind = details[0]["type"]
     wanted = _schema_at(place, schema)
     if kind == "extra_forbidden":
-        return _unknown_key(path, str(place[-1]), _schema_at(place[:-1], schema))
+        return _unknown_key(path, str(place[-1]), _schema_at(place[:-1], schema), definitions)
     if kind == "missing":
-        return Fault(path, f"is missing; it wants {type_words(wanted, definitions)}")
+        return Fault(path, f"is missing; it wants {_wish(wanted, definitions)}")
     value = _value_at(place, config)
     got = "secret text" if _is_secret(wanted) else value_words(value)
     if len(details) == 1 and not kind.endswith(_TYPE_ERRORS):
-        wish = details[0]["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        wish = _own_words(details[0])
         return Fault(path, f"{wish}, got {got}")
     hint = ""
     if isinstance(value, str):
         guess = nearest(value, filter(lambda choice: isinstance(choice, str), _choices(wanted)))
         hint = f'did you mean "{guess}"?' if guess else ""
-    return Fault(path, f"wants {type_words(wanted, definitions)}, got {got}", hint)
+    return Fault(path, f"wants {_wish(wanted, definitions)}, got {got}", hint)
 
 
-def _unknown_key(path: str, key: str, parent: Mapping[str, Any]) -> Fault:
-    known = sorted(parent.get("properties", {}))
+def _own_words(detail: ErrorDetails) -> str:
+    """Pydantic's sentence, where it is not about a type, as a person would say it."""
+    if detail["type"] == "string_pattern_mismatch":
+        pattern = detail.get("ctx", {}).get("pattern", "")
+        return _PATTERNS.get(pattern, f"should match {pattern}")
+    wish = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return wish.replace("String should have", "should have")
+
+
+def _wish(wanted: Mapping[str, Any], definitions: Mapping[str, Any] | None) -> str:
+    """What a place wants, in words; of many choices only the first, as the help has them all."""
+    choices = _choices(wanted)
+    if len(choices) <= _MOST_CHOICES:
+        return type_words(wanted, definitions).removesuffix(" or null")
+    shown = ", ".join(map(value_words, choices[:_MOST_CHOICES]))
+    return f"{shown} or another of {len(choices)} that --help lists"
+
+
+def _unknown_key(
+    path: str, key: str, parent: Mapping[str, Any], definitions: Mapping[str, Any] | None
+) -> Fault:
+    branches = (parent, *parent.get("anyOf", ()), *parent.get("oneOf", ()))
+    shapes = [resolve(branch, definitions) for branch in branches]
+    known = sorted({name for shape in shapes for name in shape.get("properties", {})})
     guess = nearest(key, known)
     hint = f'did you mean "{guess}"?' if guess else "known keys: " + (", ".join(known) or "none")
     return Fault(path, "unknown key", hint)

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from asp_utils.model.parameters import Tier
+from asp_utils.model.regions import Cloud, KnownRegion
+from asp_utils.model.tiers import TierName
 
 
 class FailoverStart(TypedDict):
@@ -20,19 +21,13 @@ class FailoverStart(TypedDict):
 
 
 CloudProvider = Annotated[
-    Literal["AWS", "AZURE", "GCP"] | str | None,
+    Cloud | str | None,
     Field(description="AWS, AZURE or GCP; found from the region when left out."),
 ]
 Region = Annotated[
-    Literal[
-        "SYDNEY_AUS", "MUMBAI_IND", "FRANKFURT_DEU", "DUBLIN_IRL", "LONDON_GBR", "VIRGINIA_USA",
-        "OHIO_USA", "OREGON_USA", "SAOPAULO_BRA", "MONTREAL_CAN", "TOKYO_JPN", "SINGAPORE_SGP",
-        "PARIS_FRA", "SEOUL_KOR", "eastus", "westus", "eastus2", "westeurope", "brazilsouth",
-        "australiaeast", "US_CENTRAL1", "EUROPE_WEST1", "US_EAST4",
-    ]
-    | str,
+    KnownRegion | str,
     Field(description="Where the streams are processed, in Atlas' word: VIRGINIA_USA, eastus, …"),
-]  # fmt: skip
+]
 NewRegion = Annotated[
     str | None, Field(description="Another region, in Atlas' word; unchanged when left out.")
 ]
@@ -45,11 +40,11 @@ FailoverRegions = Annotated[
     ),
 ]
 DefaultTier = Annotated[
-    Tier | str | None,
+    TierName | str | None,
     Field(description="Tier of processors that name none; Atlas' own default when left out."),
 ]
 MaxTier = Annotated[
-    Tier | str | None, Field(description="Largest tier that a processor may ask for.")
+    TierName | str | None, Field(description="Largest tier that a processor may ask for.")
 ]
 CheckDefinition = Annotated[
     bool,

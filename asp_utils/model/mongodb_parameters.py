@@ -16,8 +16,12 @@ MongodbUri = Annotated[
         examples=["local", {"$env": "MONGODB_URI"}],
     ),
 ]
-DatabaseName = Annotated[str, Field(min_length=1, description="Name of the database.")]
-CollectionName = Annotated[str, Field(min_length=1, description="Name of the collection.")]
+DatabaseName = Annotated[
+    str, Field(min_length=1, description="Name of the database.", examples=["shop"])
+]
+CollectionName = Annotated[
+    str, Field(min_length=1, description="Name of the collection.", examples=["orders"])
+]
 MongoFilter = Annotated[
     dict[str, Any] | None,
     Field(

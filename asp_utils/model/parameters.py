@@ -5,10 +5,12 @@ Operations import these under `TYPE_CHECKING` only: describing costs pydantic, r
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Any, NotRequired
 
 from pydantic import Field, SecretStr
 from typing_extensions import TypedDict
+
+from asp_utils.model.tiers import TierName
 
 
 class AtlasAccount(TypedDict):
@@ -81,7 +83,9 @@ Kafka = Annotated[
         ],
     ),
 ]
-TopicName = Annotated[str, Field(min_length=1, description="Name of the topic.")]
+TopicName = Annotated[
+    str, Field(min_length=1, description="Name of the topic.", examples=["orders"])
+]
 WorkspaceName = Annotated[
     str,
     Field(min_length=1, description="Name of the workspace.", examples=["local"]),
@@ -94,9 +98,8 @@ Pipeline = Annotated[
     list[dict[str, Any]],
     Field(description="The stages, first `$source`; Extended JSON such as `$date` is understood."),
 ]
-Tier = Literal["SP2", "SP5", "SP10", "SP30", "SP50"]
 ProcessorTier = Annotated[
-    Tier | None, Field(description="Tier to run on; the workspace's default when left out.")
+    TierName | None, Field(description="Tier to run on; the workspace's default when left out.")
 ]
 Failover = Annotated[
     bool | None,

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from asp_utils.model.tiers import TIER_NAMES
+
 AS_OF: Final = "2026-11"
 """The month in which the tables were read."""
-_TIERS: Final = ("SP2", "SP5", "SP10", "SP30", "SP50")
-_USD_PER_HOUR: Final[dict[tuple[str, str], tuple[float, float, float, float, float]]] = {
+_USD_PER_HOUR: Final[dict[tuple[str, str], tuple[float, ...]]] = {
     ("AWS", "TOKYO_JPN"): (0.0692, 0.1385, 0.2450, 0.5028, 2.0113),
     ("AWS", "MUMBAI_IND"): (0.0550, 0.1100, 0.1984, 0.4072, 1.6286),
     ("AWS", "SINGAPORE_SGP"): (0.0634, 0.1268, 0.2315, 0.4752, 1.9007),
@@ -34,6 +35,7 @@ _USD_PER_HOUR: Final[dict[tuple[str, str], tuple[float, float, float, float, flo
     ("GCP", "EUROPE_WEST1"): (0.0605, 0.1210, 0.2090, 0.4290, 1.7161),
     ("GCP", "US_CENTRAL1"): (0.0550, 0.1100, 0.1900, 0.3900, 1.5600),
 }
+"""Cloud and region to the prices of `TIER_NAMES`."""
 
 
 def usd_per_hour(provider: str, region: str, tier: str) -> float | None:
@@ -44,4 +46,4 @@ def usd_per_hour(provider: str, region: str, tier: str) -> float | None:
         0.19
     """
     row = _USD_PER_HOUR.get((provider, region))
-    return row[_TIERS.index(tier)] if row is not None and tier in _TIERS else None
+    return row[TIER_NAMES.index(tier)] if row is not None and tier in TIER_NAMES else None

@@ -5,7 +5,7 @@ Source: Admin API schema of `dataProcessRegion`; asp-reference.md 4.3.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from asp_utils.errors import Fault
 from asp_utils.spelling import nearest
@@ -13,7 +13,18 @@ from asp_utils.spelling import nearest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_AWS: Final = {
+Cloud = Literal["AWS", "AZURE", "GCP"]
+AwsRegion = Literal[
+    "SYDNEY_AUS", "MUMBAI_IND", "FRANKFURT_DEU", "DUBLIN_IRL", "LONDON_GBR", "VIRGINIA_USA",
+    "OHIO_USA", "OREGON_USA", "SAOPAULO_BRA", "MONTREAL_CAN", "TOKYO_JPN", "SINGAPORE_SGP",
+    "PARIS_FRA", "SEOUL_KOR",
+]  # fmt: skip
+AzureRegion = Literal["eastus", "westus", "eastus2", "westeurope", "brazilsouth", "australiaeast"]
+GcpRegion = Literal["US_CENTRAL1", "EUROPE_WEST1", "US_EAST4"]
+KnownRegion = Literal[AwsRegion, AzureRegion, GcpRegion]
+"""Atlas' word for a region that can process streams."""
+
+_AWS: Final[dict[str, AwsRegion]] = {
     "ap-southeast-2": "SYDNEY_AUS",
     "ap-south-1": "MUMBAI_IND",
     "eu-central-1": "FRANKFURT_DEU",
@@ -32,9 +43,9 @@ _AWS: Final = {
 """AWS' own word to Atlas' word."""
 
 REGIONS: Final[dict[str, tuple[str, ...]]] = {
-    "AWS": tuple(_AWS.values()),
-    "AZURE": ("eastus", "westus", "eastus2", "westeurope", "brazilsouth", "australiaeast"),
-    "GCP": ("US_CENTRAL1", "EUROPE_WEST1", "US_EAST4"),
+    "AWS": get_args(AwsRegion),
+    "AZURE": get_args(AzureRegion),
+    "GCP": get_args(GcpRegion),
 }
 """Cloud provider to the regions in which it can process streams."""
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
+SOLAR: Final = "sample_stream_solar"
+"""The one that a workspace can be made with (`sampleConnections.solar`)."""
 SAMPLE_NAMES: Final = (
-    "sample_stream_solar",
+    SOLAR,
     "samplestock",
     "sampleweather",
     "sampleiot",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from asp_utils.errors import Fault
 from asp_utils.model.error_codes import CODES
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     Use = tuple[str, int]
     """Where (JSON path below the pipeline) and how much parallelism is asked for."""
+
+TierName = Literal["SP2", "SP5", "SP10", "SP30", "SP50"]
 
 _MIB: Final = 1024 * 1024
 _INVALID_OPTIONS: Final = CODES["StreamProcessorInvalidOptions"]
@@ -31,7 +33,7 @@ USABLE_MEMORY: Final = 0.8
 class Tier:
     """What one tier gives a processor; None is no limit."""
 
-    name: str
+    name: TierName
     vcpu_count: float
     memory_bytes: int
     bandwidth_mbit_per_s: int
@@ -54,13 +56,13 @@ TIERS: Final = (
     Tier("SP50", 8.0, 32768 * _MIB, 2500, 64, None, 50, 50),
 )
 """From small to large."""
-TIER_NAMES: Final = tuple(tier.name for tier in TIERS)
+TIER_NAMES: Final[tuple[str, ...]] = tuple(tier.name for tier in TIERS)
 DEFAULT_TIER: Final = "SP10"
 """The tier of a processor that names none, in a workspace that says nothing else."""
 MAX_TIER: Final = TIER_NAMES[-1]
 SMALLEST_FOR_FAILOVER: Final = "SP10"
 
-_BY_NAME: Final = {tier.name: tier for tier in TIERS}
+_BY_NAME: Final[dict[str, Tier]] = {tier.name: tier for tier in TIERS}
 
 
 def tier_of(name: str) -> Tier:

@@ -5,10 +5,11 @@ Source: Atlas page "Manage connections"; asp-reference.md 4.5.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from asp_utils.admin.preview import raise_faults, would_send
 from asp_utils.admin.project import project
+from asp_utils.model.local_names import LOCAL
 from asp_utils.operation import operation
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
             examples=[{"region": "OREGON_USA", "clusterName": "standby"}],
         ),
     ]
-
-_LOCAL: Final = "local"
 
 
 class AdminConnections(TypedDict):
@@ -94,7 +93,7 @@ def connection_get(
 
 def _create_preview(parameters: dict[str, Any]) -> list[str | Fault]:
     definition = parameters["connection"]
-    local = parameters.get("atlas") == _LOCAL
+    local = parameters.get("atlas") == LOCAL
     if parameters.get("check_definition", True):
         _refuse_faulty(definition, local=local)
     from asp_utils.pipeline.connections import for_atlas

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from asp_utils import run_limits
 from asp_utils.model.prices import AS_OF, usd_per_hour
+from asp_utils.model.processor_states import BILLED_STATES
 from asp_utils.model.tiers import DEFAULT_TIER, TIER_NAMES
 from asp_utils.operation import operation
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from asp_utils.context import Context
     from asp_utils.model.parameters import Atlas
 
-_BILLED: Final = ("PROVISIONING", "STARTED", "STOPPING")
-"""States in which a processor may be billed; Atlas says "while it runs"."""
 _HOURS_A_DAY: Final = 24
 _HOURS_A_MONTH: Final = 730
 
@@ -139,7 +138,7 @@ def _running(
     provider, region = str(place.get("cloudProvider")), str(place.get("region"))
     default = (workspace.get("streamConfig") or {}).get("tier", DEFAULT_TIER)
     for processor in list_processors(here, workspace["name"]):
-        if processor.get("state") not in _BILLED:
+        if processor.get("state") not in BILLED_STATES:
             continue
         tier = processor.get("effectiveTier") or processor.get("tier") or default
         limit = limits.get(processor["name"])
@@ -171,7 +170,8 @@ def _sum(running: list[RunningProcessor]) -> float:
 def _sentence(running: list[RunningProcessor], hourly: float, *, billed: bool) -> str:
     if not running:
         return "nothing runs, and so no stream processor is billed"
-    count = f"{len(running)} stream processor{'s' * (len(running) > 1)} run"
+    several = len(running) > 1
+    count = f"{len(running)} stream processors run" if several else "1 stream processor runs"
     price = f"{hourly:.4f} USD an hour by list price, {hourly * _HOURS_A_DAY:.2f} USD a day"
     if not billed:
         return f"{count} on this machine, which costs nothing; on Atlas: {price}"

@@ -67,7 +67,11 @@ def doctor(
             yield wrong[-1]._asdict()
     if wrong:
         raise EnvironmentMissing(
-            f"{len(wrong)} of these checks failed: {', '.join(each.name for each in wrong)}",
-            hint=wrong[0].fix,
+            f"{_failed(len(wrong))}: {', '.join(each.name for each in wrong)}",
+            hint=wrong[0].fix if len(wrong) == 1 else "each line above has its own `fix`",
             details={"wrong": [each._asdict() for each in wrong]},
         )
+
+
+def _failed(count: int) -> str:
+    return "1 of these checks failed" if count == 1 else f"{count} of these checks failed"

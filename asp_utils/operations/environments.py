@@ -5,7 +5,7 @@ The same file serves the local instance and Atlas; `atlas` says which.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from asp_utils.errors import ConfigInvalid, Conflict, Fault, UnexpectedReply
 from asp_utils.operation import operation
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from asp_utils.admin.project import Project
     from asp_utils.context import Context
     from asp_utils.model.parameters import Atlas, TimeoutSeconds, WorkspaceName
+
+_SUFFIXES: Final = (".json", ".yaml", ".yml")
 
 
 class EnvironmentPlan(TypedDict):
@@ -188,6 +190,9 @@ def environment_export(
     from asp_utils.environment.file import write_environment
 
     path = _path(ctx, file) if file is not None else None
+    if path is not None and path.suffix not in _SUFFIXES:
+        fault = Fault("$.file", f"the name ends in {', '.join(_SUFFIXES)}, which says the format")
+        raise ConfigInvalid("config", [fault])
     if path is not None and path.exists() and not overwrite:
         raise Conflict(f"{file} exists", hint="overwrite: true replaces it", path="$.file")
     with project(ctx, atlas) as here:

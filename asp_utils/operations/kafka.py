@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from asp_utils.context import Context
     from asp_utils.model.parameters import Kafka, TimeoutSeconds, TopicName
 
-    GroupName = Annotated[str, Field(min_length=1, description="Name of the consumer group.")]
+    GroupName = Annotated[
+        str, Field(min_length=1, description="Name of the consumer group.", examples=["billing"])
+    ]
     Position = Annotated[
         str | int | dict[str, Any],
         Field(

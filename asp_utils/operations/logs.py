@@ -105,7 +105,7 @@ def _severe(entry: dict[str, Any], level: str | None) -> bool:
 
 def _masker(ctx: Context) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """Masks with the project's own key, so that tags can be compared between runs."""
-    from asp_utils.admin.masking import Masker
+    from asp_utils.admin.log_masking import Masker
     from asp_utils.session.redaction_key import RedactionKey
 
     return Masker(RedactionKey(ctx.root / "temp").tag).document

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from asp_utils.admin.deployments import deployment
 from asp_utils.errors import PermissionDenied
+from asp_utils.model.local_names import is_internal
 from asp_utils.operation import operation
 from asp_utils.pipeline_input import revived
 
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
         ),
     ]
 
-_HIDDEN: Final = "__asp_local"
 _SYSTEM: Final = "system."
 
 
@@ -144,7 +144,7 @@ def mongodb_list_databases(
     found: list[DatabaseItem] = [
         {"name": each["name"], "size_on_disk_bytes": _whole(each.get("sizeOnDisk"))}
         for each in listed["databases"]
-        if include_internal or not each["name"].startswith(_HIDDEN)
+        if include_internal or not is_internal(each["name"])
     ]
     return {"databases": found, "version": version, "topology": _topology(hello)}
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from asp_utils.admin.deployments import deployment
 from asp_utils.errors import ConfigInvalid, Fault
+from asp_utils.model.local_names import LOCAL_DATABASE
 from asp_utils.operation import operation
 from asp_utils.pipeline_input import revived
 
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
 
 _AWAIT_S: Final = 1.0
 """How long the server holds a question; a signal, or the end of the time, waits no longer."""
-_HIDDEN: Final = {"$match": {"ns.db": {"$not": {"$regex": "^__asp_local"}}}}
+_HIDDEN: Final = {"$match": {"ns.db": {"$not": {"$regex": f"^{LOCAL_DATABASE}"}}}}
 
 
 @operation(effect="read")

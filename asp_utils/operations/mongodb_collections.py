@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
+from asp_utils import ejson
 from asp_utils.admin.deployments import deployment
 from asp_utils.errors import ConfigInvalid, Conflict, Fault, UnexpectedReply
 from asp_utils.operation import operation
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
         bool | None, Field(description="Whether it keeps images; as it is when left out.")
     ]
 
+_LOOK: Final = "somebody else may change it too: cli_mongodb_list_collections.py"
 _IMAGES: Final = "changeStreamPreAndPostImages"
 _CHANGEABLE: Final = (
     "validator", "validationLevel", "validationAction", _IMAGES, "expireAfterSeconds"
@@ -196,7 +198,8 @@ def mongodb_ensure_collection(
     options = after.get("options", {})
     left = [*_differences(after, wanted)]
     if left:
-        raise UnexpectedReply(f"{database}.{collection} is not as it was told to be: {left[0]}")
+        odd = f"{database}.{collection} is not as it was told to be: {left[0]}"
+        raise UnexpectedReply(odd, hint=_LOOK)
     return {
         "namespace": f"{database}.{collection}",
         "type": after["type"],
@@ -227,7 +230,8 @@ def _images(server: Deployment, database: str, collection: str, *, wanted: bool)
             ) from error
     now = _keeps_images(server.existing(database, collection))
     if now != wanted:
-        raise UnexpectedReply(f"{database}.{collection}: images are {now} after they were set")
+        odd = f"{database}.{collection}: images are {now} after they were set"
+        raise UnexpectedReply(odd, hint=_LOOK)
     return {
         "namespace": f"{database}.{collection}",
         "enabled": now,
@@ -274,7 +278,8 @@ def _change(
     fixed = {option: pair for option, pair in differing.items() if option not in _CHANGEABLE}
     if fixed or info["type"] == "view":
         said = ", ".join(
-            f"{option} is {was!r}, not {will!r}" for option, (was, will) in fixed.items()
+            f"{option} is {_shown(was)}, not {_shown(will)}"
+            for option, (was, will) in fixed.items()
         )
         raise Conflict(
             f"{database}.{name} exists as a {info['type']}" + (said and f": {said}"),
@@ -285,6 +290,10 @@ def _change(
     if differing:
         changes = {option: wanted[option] for option in differing}
         server.command(database, {"collMod": name, **changes}, blamed)
+
+
+def _shown(value: Any) -> str:
+    return "not set" if value is None else ejson.dumps(value).decode()
 
 
 def _differences(

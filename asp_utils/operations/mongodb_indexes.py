@@ -11,6 +11,7 @@ from asp_utils.admin.deployments import deployment
 from asp_utils.errors import ConfigInvalid, Conflict, Fault, NotFound, TimedOut, UnexpectedReply
 from asp_utils.operation import operation
 from asp_utils.pipeline_input import revived
+from asp_utils.spelling import meant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
         float, Field(gt=0, description="Seconds to wait for the build (exit 124 when they are up).")
     ]
 
+_LOOK: Final = "somebody else may change it too: cli_mongodb_list_indexes.py"
 _OPTIONS: Final = ("unique", "sparse", "expireAfterSeconds", "partialFilterExpression")
 _PRIMARY: Final = "_id_"
 
@@ -203,14 +205,15 @@ def mongodb_drop_index(
         server.existing(database, collection)
         found = _named(server, database, collection, name)
         if found is None:
+            known = [each["name"] for each in server.indexes(database, collection)]
             raise NotFound(
                 f"{database}.{collection} has no index {name!r}",
-                hint="list them: cli_mongodb_list_indexes.py",
+                hint=meant(name, known) or "list them: cli_mongodb_list_indexes.py",
                 path="$.name",
             )
         server.command(database, {"dropIndexes": collection, "index": name})
         if _named(server, database, collection, name) is not None:
-            raise UnexpectedReply(f"index {name!r} is still there after it was dropped")
+            raise UnexpectedReply(f"index {name!r} is still there after its drop", hint=_LOOK)
     return {"namespace": f"{database}.{collection}", "index": _item(found), "changed": True}
 
 
@@ -273,7 +276,8 @@ def _build(server: Deployment, database: str, collection: str, spec: dict[str, A
         ) from error
     built = _named(server, database, collection, spec["name"])
     if built is None or not _same(built, spec):
-        raise UnexpectedReply(f"index {spec['name']!r} is not as it was told to be: {built}")
+        odd = f"index {spec['name']!r} is not as it was told to be: {built}"
+        raise UnexpectedReply(odd, hint=_LOOK)
     return {"namespace": f"{database}.{collection}", "index": _item(built), "changed": True}
 
 

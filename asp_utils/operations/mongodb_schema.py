@@ -80,7 +80,7 @@ def mongodb_infer_schema(
     """
     # Counting needs bson only; the report's patterns cost a little.
     from asp_utils.pipeline import schema_report
-    from asp_utils.pipeline.masking import RULE
+    from asp_utils.pipeline.example_masking import RULE
     from asp_utils.pipeline.schema_inference import counted
 
     given: Mapping[str, Any] = {"filter": revived(filter or {}, "filter")}

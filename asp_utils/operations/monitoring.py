@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from asp_utils.errors import PermissionDenied, UnexpectedReply
+from asp_utils.model.processor_states import STARTED
 from asp_utils.operation import operation
 from asp_utils.workspace import connect, told_warnings
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from asp_utils.workspace import Workspace
 
 _ENVELOPE: Final = ("ok", "$clusterTime", "operationTime")
-_RUNNING: Final = "STARTED"
 _UNKNOWN_COMMAND: Final = (59, 13, 8000)
 """What an endpoint answers that has no such command: that there is none, or that it is not ours."""
 
@@ -134,7 +134,7 @@ def _from_stats(workspace: Workspace, name: str) -> dict[str, Any]:
     except KeyError as error:
         raise UnexpectedReply(f"the endpoint's statistics of {name!r} have no {error}") from error
     explanation: dict[str, Any] = {"state": state, "stats": stats}
-    if state != _RUNNING:
+    if state != STARTED:
         why = workspace.get(name).get("errorMsg", "")
         sentence = f"Nothing comes out: its state is {state}" + (f": {why}" if why else "") + "."
         finding = {"kind": "not_running", "sentence": sentence}

@@ -204,8 +204,8 @@ def _accept_preview(parameters: dict[str, Any]) -> list[str | Fault]:
         "requesterAccountId": parameters["requester_account_id"],
         "requesterVpcId": parameters["requester_vpc_id"],
     }
-    where = (_PEERINGS, parameters["peering_id"], ":accept")
-    return [would_send(parameters, "POST", *where, body=body)]
+    where = (_PEERINGS, parameters["peering_id"])
+    return [would_send(parameters, "POST", *where, verb="accept", body=body)]
 
 
 @operation(effect="write", preview=_accept_preview)
@@ -234,7 +234,7 @@ def peering_accept(
 
 
 def _reject_preview(parameters: dict[str, Any]) -> list[str | Fault]:
-    return [would_send(parameters, "POST", _PEERINGS, parameters["peering_id"], ":reject")]
+    return [would_send(parameters, "POST", _PEERINGS, parameters["peering_id"], verb="reject")]
 
 
 @operation(effect="write", preview=_reject_preview)

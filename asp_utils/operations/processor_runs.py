@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 def _start_preview(parameters: dict[str, Any]) -> list[str | Fault]:
     given = ("tier", "resume_from_checkpoint", "start_at_operation_time", "failover", "autoscaling")
     options = _start_options(**{key: parameters[key] for key in given if key in parameters})
-    verb = ":startWith" if options else ":start"
-    where = (parameters["workspace"], "processor", parameters["name"], verb)
-    return [would_send(parameters, "POST", *where, body=options or None)]
+    verb = "startWith" if options else "start"
+    where = (parameters["workspace"], "processor", parameters["name"])
+    return [would_send(parameters, "POST", *where, verb=verb, body=options or None)]
 
 
 @operation(effect="write", preview=_start_preview)
@@ -85,8 +85,8 @@ def processor_start(
 
 
 def _stop_preview(parameters: dict[str, Any]) -> list[str | Fault]:
-    where = (parameters["workspace"], "processor", parameters["name"], ":stop")
-    return [would_send(parameters, "POST", *where)]
+    where = (parameters["workspace"], "processor", parameters["name"])
+    return [would_send(parameters, "POST", *where, verb="stop")]
 
 
 @operation(effect="write", preview=_stop_preview)
@@ -116,7 +116,7 @@ def processor_stop(
 def _delete_preview(parameters: dict[str, Any]) -> list[str | Fault]:
     where = (parameters["workspace"], "processor", parameters["name"])
     return [
-        f"{would_send(parameters, 'POST', *where, ':stop')}, if it runs",
+        f"{would_send(parameters, 'POST', *where, verb='stop')}, if it runs",
         would_send(parameters, "DELETE", *where),
     ]
 

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from asp_utils.admin.preview import raise_faults, would_send
 from asp_utils.admin.project import project
-from asp_utils.errors import Fault
+from asp_utils.errors import ConfigInvalid, Fault
+from asp_utils.model.processor_states import STATES
 from asp_utils.operation import operation
 from asp_utils.pipeline_input import decoded
 from asp_utils.pipeline_input import preview as pipeline_preview
+from asp_utils.spelling import meant
 
 if TYPE_CHECKING:
     from typing import Annotated
@@ -61,6 +63,7 @@ def processor_list(
 
     Raises:
         NotFound: There is no such workspace.
+        ConfigInvalid: There is no such state.
 
     Source: Admin API, `GET …/streams/{tenantName}/processors`.
     """
@@ -68,7 +71,11 @@ def processor_list(
 
     with project(ctx, atlas) as target:
         found = list_processors(target, workspace)
-    return {"processors": [item for item in found if state in (None, item.get("state"))]}
+    shown = [item for item in found if state in (None, item.get("state"))]
+    if state and not shown and state not in STATES:
+        hint = meant(state, STATES) or f"there are {', '.join(STATES)}"
+        raise ConfigInvalid("config", [Fault("$.state", f"there is no state {state!r}", hint)])
+    return {"processors": shown}
 
 
 @operation(effect="read")
@@ -195,8 +202,8 @@ def _modify_preview(parameters: dict[str, Any]) -> list[str | Fault]:
     where = (parameters["workspace"], "processor", parameters["name"])
     sentences: list[str | Fault] = [would_send(parameters, "PATCH", *where, body=body)]
     if parameters.get("restart"):
-        sentences.insert(0, f"{would_send(parameters, 'POST', *where, ':stop')}, if it runs")
-        sentences.append(f"{would_send(parameters, 'POST', *where, ':start')}, if it ran")
+        sentences.insert(0, f"{would_send(parameters, 'POST', *where, verb='stop')}, if it runs")
+        sentences.append(f"{would_send(parameters, 'POST', *where, verb='start')}, if it ran")
     return sentences
 
 
@@ -276,7 +283,7 @@ def _definition(
     Raises:
         ConfigInvalid: Something of them is wrong; all faults are named.
     """
-    from asp_utils.admin.processors import definition_faults
+    from asp_utils.admin.processor_definition import definition_faults
 
     options = {"dlq": dlq, "autoscaling": autoscaling}
     options = {key: value for key, value in options.items() if value is not None}

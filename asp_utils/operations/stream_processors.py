@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from asp_utils import run_limits
 from asp_utils.errors import PipelineInvalid
+from asp_utils.model.processor_states import CREATED, DROPPED, FAILED, STARTED, STOPPED
 from asp_utils.operation import operation
 from asp_utils.pipeline_input import decoded, preview, processor_options, revived
 from asp_utils.workspace import connect, told_warnings
@@ -101,7 +102,7 @@ def sp_create_stream_processor(
     command: dict[str, Any] = {"createStreamProcessor": name, "pipeline": stages}
     with connect(ctx, stream_processor_url, connection_user, connection_password) as workspace:
         reply = workspace.command({**command, "options": options} if options else command)
-        seen = workspace.wait_for(name, {"CREATED"}, None, timeout_s)
+        seen = workspace.wait_for(name, {CREATED}, None, timeout_s)
     return _change(ctx, seen, reply, prefix="$.")
 
 
@@ -171,7 +172,7 @@ def sp_start_stream_processor(
         # Before it is seen to run: what times out here may start later all the same.
         caller = (stream_processor_url, connection_user, connection_password)
         limit = run_limits.set_limit(ctx, name, caller, max_runtime_s)
-        seen = workspace.wait_for(name, {"STARTED"}, before, timeout_s)
+        seen = workspace.wait_for(name, {STARTED}, before, timeout_s)
     return {**_change(ctx, seen, reply), "stops_at": limit.stop_at if limit else None}
 
 
@@ -196,7 +197,7 @@ def sp_stop_stream_processor(
     with connect(ctx, stream_processor_url, connection_user, connection_password) as workspace:
         before = workspace.state_of(name)
         workspace.command({"stopStreamProcessor": name})
-        seen = workspace.wait_for(name, {"STOPPED"}, before, timeout_s)
+        seen = workspace.wait_for(name, {STOPPED}, before, timeout_s)
     run_limits.end_limit(ctx, name, stream_processor_url)
     return seen
 
@@ -221,7 +222,7 @@ def sp_drop_stream_processor(
     with connect(ctx, stream_processor_url, connection_user, connection_password) as workspace:
         before = workspace.state_of(name)
         workspace.command({"dropStreamProcessor": name})
-        seen = workspace.wait_for(name, {"DROPPED"}, before, timeout_s)
+        seen = workspace.wait_for(name, {DROPPED}, before, timeout_s)
     run_limits.end_limit(ctx, name, stream_processor_url)
     return seen
 
@@ -278,7 +279,7 @@ def sp_modify_stream_processor(
             reply = workspace.command(command)
         except PipelineInvalid as error:
             raise _about_new_name(error) from error
-        wanted = {"CREATED", "STOPPED", "FAILED"}
+        wanted = {CREATED, STOPPED, FAILED}
         result = workspace.wait_for(new_name or name, wanted, str(before["state"]), timeout_s)
         after = workspace.get(new_name or name)
     changed = any(before.get(key) != after.get(key) for key in _MODIFIABLE)

@@ -173,7 +173,8 @@ def topic_alter(
 
     Raises:
         NotFound: There is no such topic.
-        ConfigInvalid: A setting is wrong, or the topic has more partitions already.
+        ConfigInvalid: A setting is wrong, the topic has more partitions already, or nothing is to
+            change.
         TimedOut: It was changed, and that is not to be seen yet.
     """
     with kafka_cluster(ctx, kafka, timeout_s) as cluster:

@@ -154,8 +154,8 @@ def _create_preview(parameters: dict[str, Any]) -> list[str]:
     from asp_utils.admin.workspace_definition import create_body
 
     body, samples = create_body(created_of(**only(parameters, _CREATE)))
-    verb = (":withSampleConnections",) if samples else ()
-    return [would_send(parameters, "POST", *verb, body=body)]
+    verb = "withSampleConnections" if samples else ""
+    return [would_send(parameters, "POST", verb=verb, body=body)]
 
 
 @operation(effect="write", preview=_create_preview)

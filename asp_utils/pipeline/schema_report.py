@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from asp_utils.pipeline.masking import masked, reason_to_mask
+from asp_utils.pipeline.example_masking import masked, reason_to_mask
 from asp_utils.pipeline.schema_inference import MAX_FIELDS, NUMBERS, Field
 
 if TYPE_CHECKING:

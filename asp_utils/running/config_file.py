@@ -79,6 +79,8 @@ def _parsed(content: bytes, shown: str) -> dict[str, Any]:
     except UnicodeEncodeError as exc:
         raise _invalid(shown, r"holds half a character (a lone \ud800 to \udfff)") from exc
     except json.JSONDecodeError as exc:
+        if not exc.doc.strip():
+            raise _invalid(shown, "is empty") from exc
         where = f"line {exc.lineno} column {exc.colno}"
         raise _invalid(shown, f"is not JSON ({where}: {exc.msg})") from exc
     except RecursionError as exc:

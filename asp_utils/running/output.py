@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
 
+    from asp_utils.errors import Fault
+
 _STDOUT: Final = 1
 _ALWAYS_FITS: Final = select.PIPE_BUF
 """Bytes that a pipe which is ready takes at once."""
@@ -73,7 +75,7 @@ class Printer:
             error: What is wrong.
             place: The config that it concerns, for errors that name a JSON path only.
         """
-        for line in _sentences(error, place, all_faults=self.format == "pretty"):
+        for line in _sentences(error, place):
             self.say(line)
         self.capture = None  # the record has a place of its own for the error
         if self.format != "pretty":
@@ -144,16 +146,21 @@ def _encoded(document: Any, *, pretty: bool) -> bytes:
             raise InternalError(f"the result, a {kind}, has no JSON form: {exc}") from exc
 
 
-def _sentences(error: AspError, place: str, *, all_faults: bool) -> list[str]:
+def _sentences(error: AspError, place: str) -> list[str]:
     if isinstance(error, FaultyInput) or error.path is None or not place:
         lines = [f"error: {_one_line(error.message)}"]
     else:
         lines = [f"error: {place}: {error.path}: {_one_line(error.message)}"]
-    if all_faults and isinstance(error, FaultyInput):
-        lines += [f"  {fault.path}: {_one_line(fault.message)}" for fault in error.faults[1:]]
     if error.hint:
         lines.append(f"hint: {_one_line(error.hint)}")
+    if isinstance(error, FaultyInput):
+        lines += map(_other_fault, error.faults[1:])
     return lines
+
+
+def _other_fault(fault: Fault) -> str:
+    hint = f" ({_one_line(fault.hint)})" if fault.hint else ""
+    return f"also: {fault.path}: {_one_line(fault.message)}{hint}"
 
 
 def _one_line(text: str) -> str:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.errors import Fault
+from asp_utils.model.processor_states import STOPPED
 from asp_utils.server.arguments import (
     ARRAY,
     BOOL,
@@ -29,7 +30,7 @@ from asp_utils.server.definition import (
     unified,
 )
 from asp_utils.server.local_workspace import running_warnings
-from asp_utils.server.processors import STOPPED, Processor, now
+from asp_utils.server.processors import Processor, now
 from asp_utils.server.replies import CommandFailure, with_warnings
 from asp_utils.server.supervisor import is_at_rest
 

@@ -31,14 +31,15 @@ from asp_utils.server.failovers import (
 from asp_utils.server.replies import CommandFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from asp_utils.clients.metadata import MetadataStore
 
 CONNECTIONS: Final = "connections"
 LOCAL_CLUSTER: Final = "local_cluster"
 READY: Final = "READY"
-_BUILT_IN: Final = (LOCAL_CLUSTER, *SAMPLE_NAMES)
+BUILT_IN: Final = (LOCAL_CLUSTER, *SAMPLE_NAMES)
+"""What the built-in workspace has from its beginning, and keeps."""
 _INVALID: Final = CODES["StreamProcessorInvalidOptions"]
 
 Users = Mapping[str, str]
@@ -47,29 +48,33 @@ Document = dict[str, Any]
 
 
 class ConnectionRegistry:
-    """Named connections; listing shows name, type and cluster, never what may be a secret."""
+    """Named connections; listing shows name, type and cluster, never what may be a secret.
 
-    def __init__(self, store: MetadataStore) -> None:
+    Args:
+        store: Where they are kept.
+        cluster_uri: The instance's own mongod: every cluster without a `uri`.
+        built_in: Of `BUILT_IN`, what is always there and can be neither dropped nor replaced.
+    """
+
+    def __init__(
+        self, store: MetadataStore, cluster_uri: str, built_in: Sequence[str] = ()
+    ) -> None:
         self._store = store
-        self._own_cluster_uri = ""
+        self._own_cluster_uri = cluster_uri
+        self._built_in = tuple(built_in)
 
-    async def seed(self, cluster_uri: str) -> None:
-        """Put in the connections that every workspace has: its mongod and all samples.
+    async def seed(self, samples: Sequence[str] = ()) -> None:
+        """Put in what is built in, and samples that a new workspace was asked for with.
 
         Documents of earlier releases, which held no definitions, are brought into shape.
-
-        Args:
-            cluster_uri: The instance's own mongod: every cluster without a `uri`.
         """
-        self._own_cluster_uri = cluster_uri
         kept = {each["_id"]: each for each in await self._store.find(CONNECTIONS)}
-        for name in SAMPLE_NAMES:
+        wanted = (*self._built_in, *samples)
+        for name in wanted:
             if "definition" not in kept.get(name, {}):
-                await self._put(_new({"name": name, "type": "Sample"}))
-        if "definition" not in kept.get(LOCAL_CLUSTER, {}):
-            await self._put(_new(_LOCAL_DEFINITION))
+                await self._put(_new(_built_in_definition(name)))
         for name, document in kept.items():
-            if name not in _BUILT_IN and "definition" not in document:
+            if name not in wanted and "definition" not in document:
                 await self._put(_new(_defined(document)))
 
     async def upsert(self, definitions: list[Any], users: Users) -> list[Fault]:
@@ -85,7 +90,7 @@ class ConnectionRegistry:
         faults = [
             fault.below(f"connections[{index}]")
             for index, definition in enumerate(definitions)
-            for fault in _faults(definition, definitions[:index])
+            for fault in self._faults(definition, definitions[:index])
         ]
         if faults:
             raise CommandFailure.of_faults(faults)
@@ -115,7 +120,7 @@ class ConnectionRegistry:
         name = definition.get("name") if isinstance(definition, Mapping) else None
         if isinstance(name, str) and await self._find(name) is not None:
             raise Conflict(f"there is a connection {name!r} already", path="$.name")
-        _refuse_faulty(list(_faults(definition, [])))
+        _refuse_faulty(list(self._faults(definition, [])))
         document = _new(_plain(definition))
         await self._store.insert(CONNECTIONS, document)
         return _shown(document)
@@ -133,7 +138,7 @@ class ConnectionRegistry:
             raise ConfigInvalid("connection", [Fault("", "the changes are an object")])
         before = document["definition"]
         after = _plain(merged(before, changes))
-        _refuse_faulty(list(_fixed_faults(before, after)) + list(_faults(after, [])))
+        _refuse_faulty(list(_fixed_faults(before, after)) + list(self._faults(after, [])))
         if after != before:
             _refuse_used([name], users)
             document = {**document, "definition": after}
@@ -153,7 +158,7 @@ class ConnectionRegistry:
             path = f"connections[{index}]"
             if not isinstance(name, str) or name not in known:
                 faults.append(Fault(path, f"there is no connection {name!r}", "", _INVALID))
-            elif name in _BUILT_IN:
+            elif name in self._built_in:
                 faults.append(
                     Fault(path, f"{name} is built in and cannot be dropped", "", _INVALID)
                 )
@@ -248,6 +253,18 @@ class ConnectionRegistry:
     async def _put(self, document: Document) -> None:
         await self._store.put(CONNECTIONS, document)
 
+    def _faults(self, definition: Any, before: Sequence[Any]) -> Iterator[Fault]:
+        """All faults of one definition; `before` are those that the same command gave first."""
+        given = definition if isinstance(definition, Mapping) else {}
+        name, kind = given.get("name"), given.get("type")
+        if name is not None and any(
+            isinstance(each, Mapping) and each.get("name") == name for each in before
+        ):
+            yield Fault(".name", f"{name} is there twice", "", _INVALID)
+        elif name in self._built_in and not (kind == "Sample" and name in SAMPLE_NAMES):
+            yield Fault(".name", f"{name} is built in and cannot be replaced", "", _INVALID)
+        yield from definition_faults(definition, "local")
+
 
 _LOCAL_DEFINITION: Final = {
     "name": LOCAL_CLUSTER,
@@ -255,6 +272,10 @@ _LOCAL_DEFINITION: Final = {
     "clusterName": "local",
     "dbRoleToExecute": {"role": "atlasAdmin", "type": "BUILT_IN"},
 }
+
+
+def _built_in_definition(name: str) -> Mapping[str, Any]:
+    return _LOCAL_DEFINITION if name == LOCAL_CLUSTER else {"name": name, "type": "Sample"}
 
 
 def _new(definition: Mapping[str, Any]) -> Document:
@@ -291,19 +312,6 @@ def _plain(definition: Mapping[str, Any]) -> Document:
 def _shown(document: Mapping[str, Any]) -> Document:
     """The Admin API's shape, secrets included."""
     return {**document["definition"], "id": document["id"], "state": READY}
-
-
-def _faults(definition: Any, before: list[Any]) -> Iterator[Fault]:
-    """All faults of one definition; `before` are those that the same command gave before it."""
-    given = definition if isinstance(definition, Mapping) else {}
-    name, kind = given.get("name"), given.get("type")
-    if name is not None and any(
-        isinstance(each, Mapping) and each.get("name") == name for each in before
-    ):
-        yield Fault(".name", f"{name} is there twice", "", _INVALID)
-    elif name in _BUILT_IN and not (kind == "Sample" and name in SAMPLE_NAMES):
-        yield Fault(".name", f"{name} is built in and cannot be replaced", "", _INVALID)
-    yield from definition_faults(definition, "local")
 
 
 def _fixed_faults(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Fault]:

@@ -15,11 +15,11 @@ from asp_utils.clients.metadata import MetadataStore
 from asp_utils.clients.mongod import URI_VARIABLE, Mongod, free_port, pid_on
 from asp_utils.clients.owned_process import OwnedProcess
 from asp_utils.errors import AspError, EnvironmentMissing, ExitCode
+from asp_utils.model.local_names import LOCAL_DATABASE
 from asp_utils.server.certificates import Certificates
 from asp_utils.server.instance_folder import InstanceFolder, InstanceState, KeptSettings
 from asp_utils.server.ownership import claim
 from asp_utils.server.wire import LOOPBACK
-from asp_utils.server.workspace_record import LOCAL_DATABASE
 from asp_utils.server.workspaces import Surroundings, Workspaces
 from asp_utils.units import iso_utc
 

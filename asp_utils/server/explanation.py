@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from asp_utils.server.processors import CREATED, FAILED, STARTED, STOPPED
+from asp_utils.model.processor_states import CREATED, FAILED, STARTED, STOPPED
 
 if TYPE_CHECKING:
     from asp_utils.server.processors import Processor

@@ -28,7 +28,9 @@ from asp_utils.errors import (
     UnexpectedReply,
     Unreachable,
 )
+from asp_utils.model.local_names import LOCAL
 from asp_utils.server.instance_folder import InstanceFolder, InstanceState
+from asp_utils.spelling import meant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DAEMON",
-    "LOCAL",
     "LOCK_DESCRIPTOR",
     "InstanceState",
     "add_connections",
@@ -51,8 +52,6 @@ __all__ = [
 
 DAEMON: Final = (sys.executable, "-P", "-m", "asp_utils.instance")
 """The daemon's command line; `--folder` and `--lock-descriptor` are added."""
-LOCAL: Final = "local"
-"""The workspace that every local instance has."""
 LOCK_DESCRIPTOR: Final = 3
 """The file descriptor at which the daemon finds the lock."""
 
@@ -166,9 +165,11 @@ def connect(state: InstanceState, workspace: str = LOCAL) -> Endpoint:
     if workspace != LOCAL:
         found = next((each for each in state.workspaces if each["name"] == workspace), None)
         if found is None:
-            names = ", ".join(each["name"] for each in state.workspaces) or LOCAL
+            names = [each["name"] for each in state.workspaces] or [LOCAL]
             raise NotFound(
-                f"the local instance has no workspace {workspace!r}", hint=f"there are: {names}"
+                f"the local instance has no workspace {workspace!r}",
+                hint=meant(workspace, names) or f"there are: {', '.join(names)}",
+                path="$.stream_processor_url",
             )
         url = found["stream_processor_url"]
         socket_path = InstanceFolder(Path(state.folder)).usable_socket(found["id"])

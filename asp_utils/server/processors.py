@@ -14,20 +14,17 @@ import bson
 from bson import Int64, ObjectId
 
 from asp_utils.clients.op_msg import DOCUMENTS
+from asp_utils.model.processor_states import (
+    CREATED,
+    FAILED,
+    STARTED,
+)
 from asp_utils.model.tiers import DEFAULT_TIER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-CREATED: Final = "CREATED"
-PROVISIONING: Final = "PROVISIONING"
-STARTED: Final = "STARTED"
-STOPPING: Final = "STOPPING"
-STOPPED: Final = "STOPPED"
-FAILED: Final = "FAILED"
 _FREE_FORM: Final = ("pipeline", "options", "start_options", "last_stats")
-RUNNING: Final = (PROVISIONING, STARTED)
-"""States in which a processor is meant to run: such a one is started again with the machine."""
 
 
 def now() -> datetime:

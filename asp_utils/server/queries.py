@@ -11,10 +11,10 @@ import bson
 from bson.raw_bson import RawBSONDocument
 
 from asp_utils.clients.op_msg import MAX_MESSAGE_BYTES
+from asp_utils.model.processor_states import STARTED
 from asp_utils.model.tiers import added_parallelism
 from asp_utils.server.arguments import BOOL, INT, OBJECT, read_arguments, read_name
 from asp_utils.server.local_workspace import running_warnings
-from asp_utils.server.processors import STARTED
 from asp_utils.server.replies import CommandFailure, with_warnings
 from asp_utils.server.statistics import STATUS_OF_STATE, scaled
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from asp_utils.errors import AspError
 from asp_utils.model.error_codes import CODES, FINAL
+from asp_utils.model.processor_states import FAILED, STARTED, STOPPED
 from asp_utils.model.tiers import memory_warning
 from asp_utils.server.limits import Patience
 from asp_utils.server.outcome import Crashed, Failed, Outcome, Stopped, failure_of_outcome
-from asp_utils.server.processors import FAILED, STARTED, STOPPED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,6 +109,11 @@ class ProcessorRun:
         return await self.worker.explain(self._limits.stats_s) if self.worker else None
 
     @property
+    def _label(self) -> str:
+        """Which processor a line of the log is about: names come again, ids do not."""
+        return f"{self._launcher.workspace}/{self.processor.name} ({self.processor.id})"
+
+    @property
     def active(self) -> bool:
         """Whether a worker runs at this moment."""
         return self.worker is not None and self.worker.started.is_set()
@@ -162,17 +167,16 @@ class ProcessorRun:
 
         Source: asp-reference.md 3.5: internal errors are retried without end, others a few times.
         """
-        name = self.processor.name
         match outcome:
             case Crashed(reason):
                 self.processor.restart_count += 1
                 self.trouble = reason
                 delay_s = patience.after_crash()
-                _log.warning("%s: %s; again in %.1f s", name, reason, delay_s)
+                _log.warning("%s: %s; again in %.1f s", self._label, reason, delay_s)
                 return delay_s
             case Failed(retryable=True) if outcome.code not in FINAL:
                 self.trouble = outcome.message
-                _log.warning("%s failed, retryable: %s", name, outcome.message)
+                _log.warning("%s: failed, retryable: %s", self._label, outcome.message)
                 if outcome.code == CODES["InternalError"]:
                     return patience.after_crash()
                 return patience.after_failure()
@@ -214,12 +218,12 @@ class ProcessorRun:
             self._ask_for_sample(number)
         while True:
             if await worker.stats(self._limits.hung_s) is None and not worker.ended.done():
-                _log.warning("%s: the worker hangs; killed", self.processor.name)
+                _log.warning("%s: the worker hangs; killed", self._label)
                 await worker.kill()
             self._note(worker, worker.last_stats)
             warning = memory_warning(worker.memory_bytes, self.processor.running_tier)
             if warning is not None and not warned:
-                _log.warning("%s: %s", self.processor.name, warning.message)
+                _log.warning("%s: %s", self._label, warning.message)
             warned = warned or warning is not None
             await asyncio.sleep(self._limits.heartbeat_s)
 
@@ -253,7 +257,7 @@ class ProcessorRun:
         try:
             await self._store.save(self.processor)
         except AspError as error:
-            _log.error("the state of %s could not be kept: %s", self.processor.name, error)
+            _log.error("%s: its state could not be kept: %s", self._label, error)
         return failure
 
     def _is_passing(self, outcome: Failed) -> bool:

@@ -6,16 +6,25 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bson import Int64
 
+from asp_utils.model.processor_states import (
+    CREATED,
+    FAILED,
+    PROVISIONING,
+    STARTED,
+    STOPPED,
+    STOPPING,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 STATUS_OF_STATE: Final = {
-    "CREATED": "created",
-    "PROVISIONING": "starting",
-    "STARTED": "running",
-    "STOPPING": "stopping",
-    "STOPPED": "stopped",
-    "FAILED": "error",
+    CREATED: "created",
+    PROVISIONING: "starting",
+    STARTED: "running",
+    STOPPING: "stopping",
+    STOPPED: "stopped",
+    FAILED: "error",
 }
 """Processor state to the lower-case vocabulary of `stats.status`."""
 

@@ -7,16 +7,16 @@ import logging
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from asp_utils.server.explanation import without_worker
-from asp_utils.server.outcome import failure_of_outcome
-from asp_utils.server.processors import (
+from asp_utils.model.processor_states import (
     CREATED,
     FAILED,
     PROVISIONING,
-    RUNNING,
+    RUNNING_STATES,
     STOPPED,
     STOPPING,
 )
+from asp_utils.server.explanation import without_worker
+from asp_utils.server.outcome import failure_of_outcome
 from asp_utils.server.replies import already_running, not_running
 from asp_utils.server.running import Ending, ProcessorRun
 from asp_utils.server.statistics import accumulated, no_stats, totals
@@ -185,7 +185,7 @@ class Supervisor:
     async def resume_all(self) -> None:
         """Start what was meant to run when the machine stopped."""
         for processor in await self._store.all():
-            if processor.state in RUNNING:
+            if processor.state in RUNNING_STATES:
                 self._run(processor)
             elif processor.state == STOPPING:
                 processor.enter(STOPPED)

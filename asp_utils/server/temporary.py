@@ -9,9 +9,10 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.errors import AspError
+from asp_utils.model.processor_states import STARTED
 from asp_utils.server.explanation import without_worker
 from asp_utils.server.outcome import failure_of_outcome
-from asp_utils.server.processors import STARTED, Processor
+from asp_utils.server.processors import Processor
 from asp_utils.server.replies import CommandFailure
 from asp_utils.server.statistics import no_stats
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bson import ObjectId
 
 from asp_utils.errors import ConfigInvalid, Fault
+from asp_utils.model.local_names import LOCAL, LOCAL_DATABASE, LOCAL_DATABASE_PREFIX
 from asp_utils.model.tiers import DEFAULT_TIER, MAX_TIER, TIER_NAMES
 from asp_utils.server.processors import now
 
@@ -15,12 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-LOCAL: Final = "local"
-"""The workspace that every local instance has."""
-LOCAL_DATABASE: Final = "__asp_local"
-"""Where the instance and its workspace `local` keep their metadata."""
-DATABASE_PREFIX: Final = f"{LOCAL_DATABASE}_"
-"""Before the id of any other workspace: the database of that one."""
 _DOMAIN: Final = "a.query.mongodb.net"
 _HOST_PREFIX: Final = "atlas-stream-"
 _ID_LENGTH: Final = 24
@@ -47,7 +42,7 @@ class WorkspaceRecord:
     @property
     def database(self) -> str:
         """The database that holds its processors, connections and checkpoints."""
-        return LOCAL_DATABASE if self.name == LOCAL else DATABASE_PREFIX + self.id
+        return LOCAL_DATABASE if self.name == LOCAL else LOCAL_DATABASE_PREFIX + self.id
 
     @property
     def host(self) -> str:

@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.errors import AspError, Conflict, NotFound
+from asp_utils.model.local_names import LOCAL, LOCAL_DATABASE_PREFIX
 from asp_utils.server.audit import AuditLog
-from asp_utils.server.connections import ConnectionRegistry
+from asp_utils.server.connections import BUILT_IN, ConnectionRegistry
 from asp_utils.server.engine_settings import EngineSettings
 from asp_utils.server.launcher import Launcher
 from asp_utils.server.local_workspace import LocalWorkspace
@@ -29,10 +30,10 @@ from asp_utils.server.scram import Authenticator
 from asp_utils.server.supervisor import Supervisor
 from asp_utils.server.temporary import TemporaryProcessors
 from asp_utils.server.wire import Endpoint
-from asp_utils.server.workspace_record import DATABASE_PREFIX, LOCAL, WorkspaceRecord, id_in_host
+from asp_utils.server.workspace_record import WorkspaceRecord, id_in_host
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from asp_utils.clients.metadata import MetadataStore
@@ -130,8 +131,8 @@ class Workspaces:
         context = self._around.certificates.context()
         await self._tls.open_tls(self._around.tls_port, context)
 
-    async def create(self, record: WorkspaceRecord) -> OpenWorkspace:
-        """Make a workspace; it answers when this returns.
+    async def create(self, record: WorkspaceRecord, samples: Sequence[str] = ()) -> OpenWorkspace:
+        """Make a workspace with the sample connections named; it answers when this returns.
 
         Raises:
             ConfigInvalid: Its tiers do not fit together.
@@ -149,7 +150,7 @@ class Workspaces:
                 )
             await self._keep(record)
             try:
-                opened = await self._open_one(record, None)
+                opened = await self._open_one(record, None, samples)
                 await asyncio.to_thread(self._cover_hosts)
             except (AspError, OSError):
                 with suppress(AspError):
@@ -195,8 +196,11 @@ class Workspaces:
         await self._tls.close()
         await asyncio.gather(*(each.close() for each in self.all()))
 
-    async def _open_one(self, record: WorkspaceRecord, port: int | None) -> OpenWorkspace:
+    async def _open_one(
+        self, record: WorkspaceRecord, port: int | None, samples: Sequence[str] = ()
+    ) -> OpenWorkspace:
         parts = await self._parts(record)
+        await parts.connections.seed(samples)
         workspace = OpenWorkspace(parts, self._authenticator, self._around.tls_port)
         await workspace.open(port, self._socket_path(record))
         self._open[record.name] = workspace
@@ -209,9 +213,10 @@ class Workspaces:
         around, wiring = self._around, self._around.wiring
         limits = wiring.limits
         store = self.store.beside(record.database)
-        processors, connections = ProcessorStore(store), ConnectionRegistry(store)
+        processors = ProcessorStore(store)
         await processors.prepare()
-        await connections.seed(around.mongod_uri)
+        built_in = BUILT_IN if record.name == LOCAL else ()
+        connections = ConnectionRegistry(store, around.mongod_uri, built_in)
         cursors = Cursors(limits)
         launcher = Launcher(
             workspace=record.name,
@@ -255,8 +260,10 @@ class Workspaces:
     async def _sweep(self) -> None:
         """Drop the databases of workspaces that are gone, or are being deleted."""
         documents = await self.store.find(_COLLECTION)
-        kept = {DATABASE_PREFIX + each["_id"] for each in documents if not each.get("deleting")}
-        for name in await self.store.databases(DATABASE_PREFIX):
+        kept = {
+            LOCAL_DATABASE_PREFIX + each["_id"] for each in documents if not each.get("deleting")
+        }
+        for name in await self.store.databases(LOCAL_DATABASE_PREFIX):
             if name not in kept:
                 await self.store.beside(name).drop()
         await self.store.delete(_COLLECTION, {"deleting": True})

@@ -59,6 +59,11 @@ class Reply:
     body: Any = None
     raw: bytes | None = None
     media: str = "json"
+    headers: dict[str, str] = field(default_factory=dict)
+    missing: int = 0
+    """How many bytes the server promises and does not send."""
+    dropped: bool = False
+    """The connection is closed, and nothing is sent."""
 
 
 def problem(status: int, code: str, detail: str) -> Reply:
@@ -432,14 +437,20 @@ class _Handler(BaseHTTPRequestHandler):
         return problem(404, "GROUP_NOT_FOUND", "no such group")
 
     def _write(self, reply: Reply) -> None:
+        if reply.dropped or reply.missing:
+            self.close_connection = True
+        if reply.dropped:
+            return
         data = reply.raw
         if data is None:
             data = b"" if reply.body is None else json.dumps(reply.body).encode()
         self.send_response(reply.status)
+        for name, value in reply.headers.items():
+            self.send_header(name, value)
         if reply.status != 204:
             media = f"application/vnd.atlas.2023-02-01+{reply.media}"
             self.send_header("Content-Type", media)
-            self.send_header("Content-Length", str(len(data)))
+            self.send_header("Content-Length", str(len(data) + reply.missing))
         self.end_headers()
         self.wfile.write(data)
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asp_utils.admin.log_masking import Masker
 from asp_utils.admin.logs import lines_of
-from asp_utils.admin.masking import Masker
 from asp_utils.errors import ConfigInvalid, NotFound, UnexpectedReply
 from asp_utils.operations.logs import workspace_download_logs
 from tests.admin.fake_atlas import Reply

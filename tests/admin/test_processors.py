@@ -302,7 +302,7 @@ def test_what_could_not_be_started_again_is_named(here: Here) -> None:
     here.fake.refuse("POST", "/main/processor/peaks:start", problem(402, "NO_BILLING", "pay"))
     with pytest.raises(PipelineInvalid) as caught:
         processor_modify(here.ctx, "main", "peaks", pipeline=NEW, restart=True, atlas=here.account)
-    assert "it ran before and is stopped now" in caught.value.details["left"]
+    assert "it ran before and was not seen running again" in caught.value.details["left"]
 
 
 def test_ensure_creates_starts_and_then_changes_nothing(here: Here) -> None:

@@ -11,7 +11,7 @@ from asp_utils.errors import ConfigInvalid, ExitCode
 from asp_utils.introspection.registry import registry
 from asp_utils.operation import marking_of
 from tests.admin.conftest import PIPELINE
-from tests.admin.fake_atlas import CLIENT_SECRET, problem
+from tests.admin.fake_atlas import CLIENT_SECRET, Reply, problem
 
 if TYPE_CHECKING:
     from tests.admin.conftest import Here
@@ -114,6 +114,36 @@ def test_refusals_become_exit_codes(
     ran = run("connection_create", workspace="main", connection=sample)
     assert ran.code == exit_code
     assert ran.result["details"]["errorCode"] == code
+
+
+@pytest.mark.parametrize(
+    ("reply", "exit_code", "code"),
+    [
+        (Reply(503), ExitCode.TEMPORARY, "TEMPORARY"),
+        (Reply(200), ExitCode.UNEXPECTED_REPLY, "UNEXPECTED_REPLY"),
+        (Reply(401), ExitCode.PERMISSION, "PERMISSION_DENIED"),
+        (Reply(0, dropped=True), ExitCode.UNREACHABLE, "UNREACHABLE"),
+        (None, ExitCode.TIMEOUT, "TIMED_OUT"),
+    ],
+    ids=lambda it: it if isinstance(it, str) else "",
+)
+def test_a_failed_call_with_an_empty_body_is_no_success(
+    run: Wrappers, here: Here, reply: Reply | None, exit_code: ExitCode, code: str
+) -> None:
+    here.fake.script["connection"] = ["PENDING"] * 100
+    for _ in range(2 if reply else 0):
+        here.fake.refuse("POST", "/main/connections", reply or Reply(200))
+    sample = {"name": "another", "type": "Sample"}
+    ran = run(
+        "connection_create",
+        workspace="main",
+        connection=sample,
+        check_definition=False,
+        timeout_s=0.5,
+    )
+    assert (ran.code, ran.result["code"]) == (exit_code, code)
+    assert "/main/connections" in ran.result["message"] + ran.result["hint"]
+    assert ran.result["hint"]
 
 
 GIVEN: dict[str, Any] = {

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 V = "2023-02-01"
 PATH = "/api/atlas/v2/groups/32b6e34b3d91647abb20e7b8/streams/my%20ws"
 OK = json_answer({"name": "ws"})
+GENERIC = "STREAM_PROCESSOR_GENERIC_ERROR"
+PROBLEM = "Streams Processor with this name (p) had a problem occur: "
 SILENT, DROPPED = Answer(silent=True), Answer(dropped=True)
 CUT = Answer(200, b'{"name": "w', {"Content-Type": "application/json"}, length=100)
 
@@ -56,13 +58,27 @@ CUT = Answer(200, b'{"name": "w', {"Content-Type": "application/json"}, length=1
             "HAS_STREAM",
             "delete its stream processors",
         ),
+        (
+            failure(403, "STREAM_CONNECTION_HAS_STREAM_PROCESSORS"),
+            Conflict,
+            "HAS_STREAM",
+            "stop the stream processors that use it",
+        ),
         (failure(404, "STREAM_TENANT_NOT_FOUND_FOR_NAME"), NotFound, "NOT_FOUND", ""),
         (failure(406, "NO_VERSION"), UnexpectedReply, "NO_VERSION", ""),
         (failure(409, "ANY"), Conflict, "409 ANY: no", ""),
         (failure(400, "STREAM_PRIVATE_LINK_IN_USE"), Conflict, "IN_USE", "delete the connections"),
         (failure(400, "STREAM_PROCESSOR_NOT_FOUND"), NotFound, "NOT_FOUND", ""),
         (failure(400, "VALIDATION_ERROR", "wrong"), ConfigInvalid, "wrong", ""),
-        (failure(400, "STREAM_PROCESSOR_GENERIC_ERROR", "x"), PipelineInvalid, "pipeline: ", ""),
+        (failure(400, GENERIC, "x"), PipelineInvalid, "pipeline: ", ""),
+        (
+            failure(400, GENERIC, f"{PROBLEM}p has already been started"),
+            Conflict,
+            "already",
+            "look",
+        ),
+        (failure(400, GENERIC, f"{PROBLEM}it must be stopped first"), Conflict, "stopped", "look"),
+        (failure(400, GENERIC, f"{PROBLEM}stream processor doesn't exist"), NotFound, "exist", ""),
         (failure(429, "RATE_LIMITED"), Temporary, "RATE_LIMITED", "wait a minute"),
         (failure(500, "UNEXPECTED_ERROR"), Temporary, "500", "Atlas has a fault"),
         (html(502), Temporary, "'Bad gateway'", ""),

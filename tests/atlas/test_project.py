@@ -86,10 +86,10 @@ def test_paths(target: Project) -> None:
     streams = f"/api/atlas/v2/groups/{PROJECT}/streams"
     assert target.id == PROJECT
     assert target.streams() == streams
-    assert target.streams("a b", "processor", "c/d?", ":start") == (
+    assert target.streams("a b", "processor", "c/d?", verb="start") == (
         f"{streams}/a%20b/processor/c%2Fd%3F:start"
     )
-    assert target.streams(":withSampleConnections") == f"{streams}:withSampleConnections"
+    assert target.streams(verb="withSampleConnections") == f"{streams}:withSampleConnections"
     for name in ("", ".", ".."):
         with pytest.raises(ConfigInvalid, match="is no name"):
             target.streams(name)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from botocore.loaders import JSONFileLoader
 
 from asp_utils.engine.clock import ManualClock
 from asp_utils.engine.context import Surroundings
@@ -24,6 +26,15 @@ if TYPE_CHECKING:
 
 START_MS = 1_700_000_000_000
 KEYS = {"accessKeyId": "tester", "secretAccessKey": "secret"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _read_once() -> Iterator[None]:
+    """Botocore reads its large files once for all clients of the tests, not once for each."""
+    read = cache(JSONFileLoader().load_file)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", lambda _, path: read(path))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -114,9 +114,9 @@ def test_secrets_that_are_not_accepted_are_not_sent(workspace: Here) -> None:
     ("secrets", "path", "words"),
     [
         ({}, "$.secrets", "nothing to replace"),
-        ({"provider": "CONFLUENT", **NEW}, "$.secrets.provider", "is no secret"),
-        ({"schemaRegistryUrls": []}, "$.secrets.schemaRegistryUrls", "is no secret"),
-        ({"password": SECRET}, "$.secrets.password", "is no secret"),
+        ({"provider": "CONFLUENT", **NEW}, "$.secrets.provider", "has no secret"),
+        ({"schemaRegistryUrls": []}, "$.secrets.schemaRegistryUrls", "has no secret"),
+        ({"password": SECRET}, "$.secrets.password", "has no secret"),
         (
             {"schemaRegistryAuthentication": {"username": "v"}},
             "$.secrets.schemaRegistryAuthentication.password",
@@ -144,7 +144,10 @@ def test_a_change_that_fails_starts_everything_again(workspace: Here) -> None:
     workspace.fake.refuse("PATCH", ".*/r", problem(503, "UNEXPECTED_ERROR", "down"))
     with pytest.raises(Temporary) as caught:
         rotate(workspace, NEW, restart_processors=True)
-    assert "secrets were not replaced; running again: one, two" in caught.value.message
+    assert (
+        "whether the secrets were replaced is unknown; running again: one, two"
+        in caught.value.message
+    )
     assert caught.value.details["stopped"] == []
     assert states(workspace)["one"] == states(workspace)["two"] == "STARTED"
 
@@ -155,7 +158,7 @@ def test_a_processor_that_cannot_be_started_again_is_named(workspace: Here) -> N
     with pytest.raises(Conflict) as caught:
         rotate(workspace, NEW, restart_processors=True)
     assert "has its new secrets; running again: one" in caught.value.message
-    assert "STOPPED and not started again: two" in caught.value.message
+    assert "NOT seen running again: two" in caught.value.message
     assert caught.value.details["stopped"] == ["two"]
     assert "cli_processor_start.py" in caught.value.hint
 
@@ -165,7 +168,7 @@ def test_both_failures_are_told(workspace: Here) -> None:
     workspace.fake.refuse("POST", ".*one:start", problem(400, "STREAM_X", "no capacity"))
     with pytest.raises(Conflict) as caught:
         rotate(workspace, NEW, restart_processors=True)
-    assert "not replaced; running again: two; STOPPED" in caught.value.message
+    assert "not replaced; running again: two; NOT seen running again" in caught.value.message
     assert caught.value.details["stopped"] == ["one"]
 
 

@@ -346,6 +346,7 @@ def test_a_whole_database_goes_to_topics_by_collection(
 
 
 @pytest.mark.xdist_group("kafka")
+@pytest.mark.slow
 def test_converted_and_run_whole_on_a_local_instance(
     project: Project, kafka_broker: Broker
 ) -> None:

@@ -59,6 +59,7 @@ def merge(coll: str) -> Document:
     kinds=st.lists(st.sampled_from("ddrrfx"), min_size=30, max_size=60),
     often=st.booleans(),
 )
+@pytest.mark.slow
 def test_documents_and_dead_letters_come_once(
     mongod: Mongod,
     state: MongoClient[Any],
@@ -144,6 +145,7 @@ def reference(kind: str, times: list[int]) -> dict[int, list[int]]:
     body=st.sampled_from(sorted(BODIES)),
     steps=st.lists(st.integers(0, 5), min_size=1, max_size=40),
 )
+@pytest.mark.slow
 def test_windows_come_once_and_whole(
     mongod: Mongod,
     state: MongoClient[Any],

@@ -62,6 +62,7 @@ def test_nothing_is_written_before_the_commit(
     assert head["position"] == 2
 
 
+@pytest.mark.slow
 def test_a_thousand_refused_documents_cost_no_thousand_batches(
     rig: Callable[..., Any], cluster: MongoClient[Any], database: str
 ) -> None:

@@ -131,6 +131,7 @@ def test_says_why_it_failed(mongod: Mongod, database: str) -> None:
 
 
 @pytest.mark.server
+@pytest.mark.slow
 def test_killed_in_the_middle_of_100_000_documents_loses_none(
     mongod: Mongod, cluster: MongoClient[Any], database: str
 ) -> None:

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import example, given, settings
@@ -25,6 +26,8 @@ HOSTILE = st.text(
     st.sampled_from(list("\"'\\\n\r\t {}%#$`éß漢😀\x00\x0c\x1b\u2028\u202e\ud800\udfffn x")),
     max_size=40,
 ) | st.text(st.characters(), max_size=40)
+FORMAT = [sys.executable, "-m", "ruff", "format", "--isolated", "--no-cache", "--diff"]
+FORMAT += ["--line-length=100"]
 IDENTIFIERS = st.from_regex(r"[^\W\d]\w{0,8}", fullmatch=True).filter(str.isidentifier)
 DEFAULTS = st.none() | st.booleans() | st.integers() | st.floats() | HOSTILE | st.lists(HOSTILE)
 
@@ -81,12 +84,14 @@ def test_schemas_are_json(name: str, text: str, default: Any) -> None:
 def test_formatter_and_interpreter_agree_with_the_generator(
     cases: list[tuple[str, str, Any]],
 ) -> None:
-    sources = [wrapper_text(hostile_spec(*case), ENVIRONMENT) for case in cases]
-    for source in sources:
+    with TemporaryDirectory() as folder:
+        for number, case in enumerate(cases):
+            text = wrapper_text(hostile_spec(*case), ENVIRONMENT)
+            Path(folder, f"cli_{number}.py").write_text(text, newline="")
         done = subprocess.run(
-            [sys.executable, "-m", "ruff", "format", "--isolated", "--line-length=100", "-"],
-            input=source.encode(),
+            [*FORMAT, folder],
             capture_output=True,
+            text=True,
             check=False,
         )
-        assert done.stdout.decode() == source, done.stderr
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr

@@ -56,6 +56,7 @@ def test_settings_that_the_client_refuses(open_source: OpenSource) -> None:
     assert "NONSENSE" in caught.value.message
 
 
+@pytest.mark.slow
 def test_a_broker_that_comes_back_is_read_on_and_one_that_stays_away_fails_the_processor(
     open_source: OpenSource, tmp_path: Any
 ) -> None:

@@ -32,6 +32,7 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
@@ -206,7 +207,7 @@ class _Handler(BaseHTTPRequestHandler):
         match steps:
             case ["topics"]:
                 names = sorted(self.fake.admin.list_topics(timeout=_WAIT_S).topics)
-                return self._page([self._topic(name) for name in names], parts)
+                return self._page(names, parts, self._topic)
             case ["topics", name]:
                 return self._topic(name)
             case ["topics", name, "configs"]:
@@ -217,7 +218,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._page(self._replicas(name, int(number)), parts)
             case ["consumer-groups"]:
                 found = self.fake.admin.list_consumer_groups().result(_WAIT_S).valid
-                return self._page([self._group(item.group_id) for item in found], parts)
+                return self._page([item.group_id for item in found], parts, self._group)
             case ["consumer-groups", name]:
                 return self._group(name)
             case ["consumer-groups", name, "consumers"]:
@@ -231,12 +232,16 @@ class _Handler(BaseHTTPRequestHandler):
             case _:
                 raise Refused(404, 404, "HTTP 404 Not Found")
 
-    def _page(self, rows: list[dict[str, Any]], parts: Any) -> dict[str, Any]:
+    def _page(
+        self, rows: list[Any], parts: Any, shown: Callable[[Any], dict[str, Any]] = dict
+    ) -> dict[str, Any]:
+        """One page of rows; only what is on it is looked up in the broker."""
         start = int(parse_qs(parts.query).get("page_token", ["0"])[0])
         more = start + _PAGE < len(rows)
         host = f"http://127.0.0.1:{self.fake.server.server_port}"
         link = f"{host}{parts.path}?page_token={start + _PAGE}" if more else None
-        return {"metadata": {"next": link}, "data": rows[start : start + _PAGE]}
+        data = [shown(row) for row in rows[start : start + _PAGE]]
+        return {"metadata": {"next": link}, "data": data}
 
     def _cluster(self) -> dict[str, Any]:
         controller = {"related": f"https://x/clusters/{CLUSTER}/brokers/1"}

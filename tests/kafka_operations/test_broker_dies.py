@@ -31,7 +31,7 @@ def mortal(tmp_path: Path) -> Iterator[ApacheKafka]:
     folder.mkdir()
     server = ApacheKafka.start(folder)
     yield server
-    server.stop()
+    server.kill()
 
 
 def opened(project: Project, name: str, config: dict[str, Any]) -> subprocess.Popen[str]:
@@ -47,6 +47,7 @@ def opened(project: Project, name: str, config: dict[str, Any]) -> subprocess.Po
 @pytest.mark.server
 @pytest.mark.kafka
 @pytest.mark.xdist_group("kafka")
+@pytest.mark.slow
 def test_writing_and_reading_say_how_far_they_came(
     ctx: Context, kafka_project: Project, mortal: ApacheKafka
 ) -> None:
@@ -65,8 +66,7 @@ def test_writing_and_reading_say_how_far_they_came(
         writer.stdin.flush()
         first = [json.loads(reader.stdout.readline()) for _ in range(100)]
         assert [it["value"] for it in first] == list(range(100))
-        mortal.process.kill()
-        mortal.process.wait()
+        mortal.kill()
         wrote, wrote_err = writer.communicate("".join(lines[900:]), timeout=60)
         read, read_err = reader.stdout.read(), reader.stderr.read()
     failed = json.loads(wrote)

@@ -170,6 +170,7 @@ def test_nothing_is_written_when_a_record_is_wrong(
     with pytest.raises(ConfigInvalid) as caught:
         kafka_produce(ctx, real_kafka.bootstrap, topic, file=str(file))
     assert [fault.path for fault in caught.value.faults] == ["line 2: .headers", "line 3"]
+    assert caught.value.message.startswith(f"{file}: line 2: ")
     with pytest.raises(ConfigInvalid, match="no partition 4"):
         kafka_produce(ctx, real_kafka.bootstrap, topic, [{"value": 1, "partition": 4}])
     both: dict[str, Any] = {"records": [], "file": "x"}

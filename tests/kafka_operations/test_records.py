@@ -12,7 +12,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asp_utils import ejson
-from asp_utils.admin.kafka_records import BadRecord, RecordForm, decoded, encoded, lines, moment
+from asp_utils.admin.kafka_records import (
+    BadRecord,
+    RecordForm,
+    decoded,
+    document_of,
+    encoded,
+    lines,
+    moment,
+)
 from asp_utils.clients.kafka_positions import Position, moment_ms, position_of
 from asp_utils.errors import ConfigInvalid
 
@@ -139,15 +147,17 @@ def test_plain_documents_are_values() -> None:
 def test_lines_of_a_file_are_its_documents(documents: list[Any]) -> None:
     text = "\n\n".join(json.dumps(document) for document in documents)
     found = list(lines(io.BytesIO(b"\xef\xbb\xbf" + text.encode())))
-    assert [document for _, document in found] == documents
+    assert [document_of(line) for _, line in found] == documents
     assert [number for number, _ in found] == [2 * i + 1 for i in range(len(documents))]
 
 
 @pytest.mark.parametrize("text", [b"{", b"{}{}", b"\xff", b"NaN", b"'a'", b"[" * 300])
-def test_a_line_that_is_no_json_is_named(text: bytes) -> None:
+def test_a_line_that_is_no_json_says_so(text: bytes) -> None:
     with pytest.raises(BadRecord) as caught:
-        list(lines(io.BytesIO(b'{"a": 1}\n' + text + b"\n")))
-    assert caught.value.faults[0].path == "line 2"
+        document_of(text + b"\n")
+    (fault,) = caught.value.faults
+    assert fault.message.startswith("not UTF-8 (byte 0)" if text == b"\xff" else "not JSON: ")
+    assert fault.hint
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists) | JSON)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from asp_utils.errors import ConfigInvalid, NotFound
 from asp_utils.operations.mongodb_collections import mongodb_ensure_collection
 from asp_utils.operations.mongodb_schema import mongodb_infer_schema
-from asp_utils.pipeline import masking, schema_report
+from asp_utils.pipeline import example_masking, schema_report
 from asp_utils.pipeline.schema_inference import MAX_CHILDREN, MAX_DISTINCT, counted
 
 if TYPE_CHECKING:
@@ -125,12 +125,12 @@ def test_secrets_and_persons_are_masked() -> None:
     ],
 )
 def test_what_is_masked(path: str, value: Any, is_masked: bool) -> None:
-    assert (masking.reason_to_mask(path, [value]) is not None) is is_masked
+    assert (example_masking.reason_to_mask(path, [value]) is not None) is is_masked
 
 
 @given(st.text())
 def test_a_mask_keeps_no_letter_and_no_digit(text: str) -> None:
-    hidden = masking.masked(text)
+    hidden = example_masking.masked(text)
     assert {character for character in hidden if character.isalnum()} <= {"x", "0"}
 
 

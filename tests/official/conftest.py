@@ -8,9 +8,10 @@ import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 
+from asp_utils.model.local_names import LOCAL_DATABASE
 from asp_utils.server import lifecycle
 from asp_utils.server.admin.networking import PEERINGS
-from asp_utils.server.workspace_record import LOCAL_DATABASE
+from tests.instances import discard
 from tests.official.agent import Agent
 from tests.official.local import Local, rest_client
 from tests.official.mcp import McpServer, account_environment, mcp_server
@@ -37,7 +38,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
     state = lifecycle.start(folder)
     with MongoClient[Any](state.mongod_uri) as cluster, rest_client(state) as rest:
         yield Local(folder, cluster, rest)
-    lifecycle.stop(folder)
+    discard(folder)
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from asp_utils.clients.local_endpoint import LocalEndpoint
+from asp_utils.model.local_names import LOCAL
 from asp_utils.server import lifecycle
 from asp_utils.server.instance_folder import InstanceFolder
-from asp_utils.server.workspace_record import LOCAL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from pymongo import MongoClient
@@ -24,8 +21,6 @@ if TYPE_CHECKING:
     from asp_utils.server.lifecycle import InstanceState
 
     Document = dict[str, Any]
-
-_PAUSE_S = 0.05
 
 
 @dataclass
@@ -91,12 +86,3 @@ def rest_client(state: InstanceState) -> httpx.Client:
         auth=httpx.DigestAuth(state.public_key, state.private_key),
         headers={"Accept": "application/vnd.atlas.2025-03-12+json"},
     )
-
-
-def until(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
-    """Wait for something that other processes do."""
-    deadline = time.monotonic() + timeout_s
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        pause.wait(_PAUSE_S)

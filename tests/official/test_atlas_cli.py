@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.official.agent import copying
-from tests.official.local import until
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
     Document = dict[str, Any]
 
-pytestmark = [pytest.mark.server, pytest.mark.xdist_group("official")]
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.slow,
+    pytest.mark.xdist_group("official"),
+]
 
 WORKSPACES = CONNECTIONS = NETWORK = "2023-02-01"
 PROCESSORS = "2024-05-30"

@@ -6,16 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from asp_utils.model.samples import SAMPLE_NAMES
 from tests.official.agent import SOLAR, copying, into
-from tests.official.local import Local, until
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.official.agent import Agent
+    from tests.official.local import Local
     from tests.official.mcp import McpServer
 
     Document = dict[str, Any]
 
-pytestmark = [pytest.mark.server, pytest.mark.xdist_group("official")]
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.slow,
+    pytest.mark.xdist_group("official"),
+]
 
 ROLE = "arn:aws:iam::123456789012:role/streams"
 SASL = {"protocol": "SASL_SSL"}
@@ -61,8 +67,8 @@ def test_a_workspace_with_or_without_samples(agent: Agent, options: Document, ti
     assert true["streamConfig"]["tier"] == tier
     assert true["dataProcessRegion"]["region"] == options["region"]
     assert ("Includes sample_stream_solar" in shown.text) == ("includeSampleData" not in options)
-    # Here every workspace has all samples, also one that was built without.
-    assert agent.local.connections(name)["sample_stream_solar"]["type"] == "Sample"
+    solar = [] if "includeSampleData" in options else ["sample_stream_solar"]
+    assert list(agent.local.connections(name)) == solar
     assert agent.local.command(name, "listStreamProcessors")["streamProcessors"] == []
     agent.forget("", name)
 
@@ -177,15 +183,25 @@ def test_every_type_of_connection(agent: Agent, name: str) -> None:
     agent.forget(f"connections/{name}")
 
 
-def test_every_sample_is_there_already(agent: Agent) -> None:
-    there = agent.build("connection", connectionName="sampleiot", connectionType="Sample")
+@pytest.mark.parametrize("name", SAMPLE_NAMES[1:])
+def test_every_sample_can_be_connected_and_taken_away(agent: Agent, name: str) -> None:
+    made = agent.build("connection", connectionName=name, connectionType="Sample")
+    assert (made.is_error, made.structured) == (False, {"resource": "connection"}), made.text
+    true = agent.local.connections(agent.workspace)[name]
+    assert (true["type"], true["state"]) == ("Sample", "READY")
+    gone = agent.tear_down("connection", name)
+    assert not gone.is_error, gone.text
+    assert name not in agent.local.connections(agent.workspace)
+
+
+def test_a_sample_that_is_there_or_is_none(agent: Agent) -> None:
+    there = agent.build("connection", connectionName="sample_stream_solar", connectionType="Sample")
     assert there.is_error
     assert there.text.startswith("Conflict: [409 ")
     unknown = agent.build("connection", connectionName="sampletides", connectionType="Sample")
     assert unknown.is_error
     assert unknown.text.startswith("Bad Request: [400 ")
     assert "there is no sample 'sampletides'" in unknown.text
-    assert agent.local.connections(agent.workspace)["sampleiot"]["state"] == "READY"
     assert "sampletides" not in agent.local.connections(agent.workspace)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.official.agent import SOLAR, copying, into
-from tests.official.local import until
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
     Document = dict[str, Any]
 
-pytestmark = [pytest.mark.server, pytest.mark.xdist_group("official")]
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.slow,
+    pytest.mark.xdist_group("official"),
+]
 
 
 def test_start_and_stop(agent: Agent) -> None:

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from tests.official.agent import Agent
     from tests.official.local import Local
 
-pytestmark = [pytest.mark.server, pytest.mark.xdist_group("official")]
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.slow,
+    pytest.mark.xdist_group("official"),
+]
 
 
 def test_a_wrong_secret_is_an_error_and_changes_nothing(

@@ -11,7 +11,11 @@ if TYPE_CHECKING:
 
     from tests.official.agent import Agent
 
-pytestmark = [pytest.mark.server, pytest.mark.xdist_group("official")]
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.slow,
+    pytest.mark.xdist_group("official"),
+]
 
 
 def test_a_running_processor_is_stopped_and_deleted(agent: Agent) -> None:

@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.official.local import Local, until
 from tests.official.mongosh import alias, may_alias
 from tests.official_clients import WITHOUT_ALIAS
+from tests.waiting import until
 
 if TYPE_CHECKING:
+    from tests.official.local import Local
     from tests.official.mongosh import Mongosh
 
-pytestmark = [pytest.mark.server, pytest.mark.xdist_group("official")]
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.slow,
+    pytest.mark.xdist_group("official"),
+]
 
 COPY = """
 const into = coll => ({$merge: {into: {connectionName: "local_cluster", db: "official", coll}}});
@@ -143,6 +148,8 @@ def test_sp_runs_a_processor_at_the_host_name_that_atlas_would_give(
     require_alias()
     created = local.rest.post("/streams", json=WORKSPACE)
     assert created.status_code == 200, created.text
+    cluster = {"name": "local_cluster", "type": "Cluster", "clusterName": "Cluster0"}
+    assert local.rest.post("/streams/by_alias/connections", json=cluster).status_code == 200
     host = local.address("by_alias")["tls_host"].partition(":")[0]
     at_alias = tls(local, shell, "by_alias", local.state.ca_file)
     with alias(host):

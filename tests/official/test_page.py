@@ -18,6 +18,7 @@ MODE = re.compile(r"^\| (atlas-streams-\w+) \| ([\w-]+) \| (.*?) ?\| (.*?) ?\|$"
 
 
 @pytest.mark.server
+@pytest.mark.slow
 @pytest.mark.xdist_group("official")
 def test_every_mode_is_listed_with_arguments_that_exist(mcp: McpServer) -> None:
     tools = {each["name"]: each for each in mcp.request("tools/list", {})["result"]["tools"]}

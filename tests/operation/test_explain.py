@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr
 from typing_extensions import TypedDict
 
 from asp_utils.errors import ConfigInvalid, Fault
+from asp_utils.introspection.registry import registry
 from asp_utils.introspection.signature import introspect
 
 
@@ -49,8 +50,8 @@ def faults(config: dict[str, Any]) -> list[Fault]:
         ({"either": [1, "x"]}, "$.either[1]", 'wants whole number, got "x"'),
         ({"wait_s": 0}, "$.wait_s", "should be greater than 0, got 0"),
         ({"sizes": {"a b": "x"}}, '$.sizes["a b"]', 'wants whole number, got "x"'),
-        ({"tier": 10}, "$.tier", 'wants one of "SP10", "SP30" or null, got 10'),
-        ({"token": 5}, "$.token", "wants secret text or null, got secret text"),
+        ({"tier": 10}, "$.tier", 'wants one of "SP10", "SP30", got 10'),
+        ({"token": 5}, "$.token", "wants secret text, got secret text"),
         ({"stages": "x" * 99}, "$.stages", f'wants list of object, got "{"x" * 59}…'),
     ],
 )
@@ -76,3 +77,27 @@ def test_mistyped_words_get_the_nearest(config: dict[str, Any], hint: str) -> No
 def test_nothing_is_coerced_but_whole_numbers_are_numbers() -> None:
     assert SPEC.arguments({"stages": [], "wait_s": 2}) == {"stages": [], "wait_s": 2}
     assert faults({"wait_s": "2"})[0].message == 'wants number, got "2"'
+
+
+def test_a_key_inside_a_union_is_compared_with_the_keys_of_its_object() -> None:
+    spec = next(spec for spec in registry() if spec.name == "project_get")
+    with pytest.raises(ConfigInvalid) as caught:
+        spec.arguments({"atlas": {"url": "local", "project": "x", "project_id": "q"}})
+    found = {fault.path: (fault.message, fault.hint) for fault in caught.value.faults}
+    assert found["$.atlas.project"] == ("unknown key", 'did you mean "project_id"?')
+    assert found["$.atlas.project_id"] == ('should be 24 hexadecimal digits, got "q"', "")
+
+
+def test_of_many_choices_only_the_first_are_told() -> None:
+    spec = next(spec for spec in registry() if spec.name == "workspace_create")
+    with pytest.raises(ConfigInvalid) as caught:
+        spec.arguments({"workspace": "x"})
+    assert caught.value.faults[0].message.endswith("that --help lists")
+    assert "EUROPE_WEST1" not in caught.value.message
+
+
+def test_faults_of_a_file_stay_with_the_file() -> None:
+    faults = [Fault("line 2", "not JSON")]
+    assert ConfigInvalid("config", faults).about("c.json").message.startswith("c.json: line 2")
+    named = ConfigInvalid("orders.ndjson", faults, is_file=True).about("c.json")
+    assert named.message.startswith("orders.ndjson: line 2")

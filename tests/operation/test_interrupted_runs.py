@@ -135,6 +135,7 @@ def test_an_ignored_signal_stays_ignored(toolkit: Toolkit) -> None:
     assert (process.returncode, output.count(b"\n")) == (0, 4)
 
 
+@pytest.mark.slow
 def test_signals_at_any_moment_leave_whole_records(toolkit: Toolkit) -> None:
     """A signal may come between a line and what is known of it, or while the event is locked."""
     for lines in range(1, 16):

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from asp_utils.server import lifecycle
+from session_manager import get_session_manager
+from tests.instances import discard
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from asp_utils.clients.endpoint import Endpoint
+
+LIST = {"listStreamProcessors": 1}
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -90,6 +99,15 @@ class Project:
             text=True,
         )
 
+    @property
+    def instance(self) -> Path:
+        """The folder of its local instance."""
+        return self.root / "temp" / "local"
+
+    def endpoint(self) -> closing[Endpoint]:
+        """A connection to its local instance."""
+        return closing(lifecycle.connect(lifecycle.start(self.instance)))
+
     def records(self) -> list[dict[str, Any]]:
         """The run records of the session, in the order of their configs."""
         return [json.loads(path.read_text()) for path in sorted(self.session.glob("*.run-*.json"))]
@@ -110,11 +128,13 @@ class Project:
 def bare_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Wrappers, but nothing that runs."""
     root = tmp_path_factory.mktemp("project")
-    wrappers = root / "temp" / "cli_wrappers"
-    wrappers.parent.mkdir()
-    generator = REPOSITORY / "generate_cli_wrappers.py"
-    command = [sys.executable, str(generator), "--out", str(wrappers)]
-    subprocess.run(command, check=True, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
+    # Several packages have a project of their own by this fixture; one generation serves them.
+    generated = tmp_path_factory.getbasetemp() / "cli_wrappers"
+    if not generated.is_dir():
+        generator = REPOSITORY / "generate_cli_wrappers.py"
+        command = [sys.executable, str(generator), "--out", str(generated)]
+        subprocess.run(command, check=True, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
+    shutil.copytree(generated, root / "temp" / "cli_wrappers")
     return Project(root)
 
 
@@ -124,24 +144,20 @@ def running(bare_project: Project) -> Iterator[Project]:
     started = bare_project.run("local_start", {})
     assert started.code == 0, started.err
     yield bare_project
-    bare_project.run("local_stop", {})
+    discard(bare_project.instance)
 
 
 @pytest.fixture
 def project(running: Project) -> Iterator[Project]:
     """A running project with a new session; processors of the test are dropped after it."""
-    command = [sys.executable, str(REPOSITORY / "session_manager.py"), "new"]
-    subprocess.run(
-        command, env=running.environment, cwd=running.root, check=True, stdout=subprocess.DEVNULL
-    )
+    get_session_manager(running.root).new_session()
     yield running
-    for processor in names(running):
-        running.run(
-            "sp_drop_stream_processor", {"stream_processor_url": "local", "name": processor}
-        )
+    with running.endpoint() as endpoint:
+        for name in names(running):
+            endpoint.command({"dropStreamProcessor": name})
 
 
 def names(project: Project) -> list[str]:
     """The stream processors that exist."""
-    listed = project.run("sp_list_stream_processors", {"stream_processor_url": "local"})
-    return [item["name"] for item in listed.result["stream_processors"]]
+    with project.endpoint() as endpoint:
+        return [item["name"] for item in endpoint.command(LIST)["streamProcessors"]]

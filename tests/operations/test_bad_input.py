@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.operations.conftest import names
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -66,12 +68,7 @@ def test_bad_input(
     assert records[-1]["exit_code"] == code
     assert records[-1]["error"]["code"] == error["code"]
     assert project.verify() == 0
-    assert names_of(project) == []
-
-
-def names_of(project: Any) -> list[str]:
-    listed = project.run("sp_list_stream_processors", LOCAL).result["stream_processors"]
-    return [item["name"] for item in listed]
+    assert names(project) == []
 
 
 def test_wrong_password(project: Any) -> None:

@@ -71,6 +71,7 @@ def test_a_file_becomes_a_running_environment_and_then_there_is_nothing_to_do(or
     made = plan(orders, file())
     assert made["diff"] == [
         "+ create workspace orders",
+        "+ create connection sample_stream_solar",
         "+ create connection shop",
         "+ create connection api",
         "+ create processor peaks",
@@ -78,7 +79,7 @@ def test_a_file_becomes_a_running_environment_and_then_there_is_nothing_to_do(or
     ]
     applied = apply(orders, made)
     assert applied.code == 0, applied.err
-    assert applied.documents[-1] == {"applied": 5, "converged": True, "changed": True}
+    assert applied.documents[-1] == {"applied": 6, "converged": True, "changed": True}
     assert applied.documents[-2]["observed"] == {"state": "STARTED"}
     again = plan(orders, file())
     assert again["has_changes"] is False
@@ -88,6 +89,7 @@ def test_a_file_becomes_a_running_environment_and_then_there_is_nothing_to_do(or
     assert orders.verify() == 0
 
 
+@pytest.mark.slow
 def test_a_plan_is_refused_when_what_exists_has_moved(orders: Any) -> None:
     apply(orders, plan(orders, file()))
     made = plan(orders, file(limit=5))
@@ -203,6 +205,7 @@ def test_a_failure_says_what_was_done_and_what_was_not(orders: Any) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_same_file_serves_another_instance(
     orders: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

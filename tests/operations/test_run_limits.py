@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import select
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,9 +11,10 @@ from pydantic import SecretStr
 from asp_utils import run_limits
 from asp_utils.clients.owned_process import OwnedProcess
 from asp_utils.context import Context
+from tests.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("instance")]
@@ -39,13 +38,6 @@ def created(project: Any) -> Iterator[Any]:
 
 def limits(project: Any) -> list[run_limits.RunLimit]:
     return run_limits.limits(project.root)
-
-
-def until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline_s
-        select.select([], [], [], 0.02)
 
 
 def start(project: Any, **more: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pymongo.database import Database
 
 from asp_utils.server import lifecycle
 from asp_utils.server.lifecycle import InstanceState
+from tests.instances import discard
 
 SCRIPTED = (sys.executable, str(Path(__file__).with_name("scripted_instance.py")))
 FAST = {
@@ -72,7 +73,7 @@ def start_scripted() -> Iterator[Start]:
 
     yield start
     for folder in started:
-        lifecycle.stop(folder)
+        discard(folder)
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +83,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InstanceState
     with environment(ASP_TEST_LIMITS=json.dumps(FAST)):
         state = lifecycle.start(folder, daemon=SCRIPTED, timeout_s=60)
     yield state
-    lifecycle.stop(folder)
+    discard(folder)
 
 
 @pytest.fixture

@@ -35,8 +35,8 @@ def check_processor(
         faults.append(Fault("pipeline[0]", "no $source", "begin with one", 40414))
     if persistent and "$merge" not in pipeline[-1]:
         faults.append(Fault("pipeline", "no sink"))
-    dlq = options.get("dlq", {}).get("connectionName", "local_cluster")
-    if dlq not in connections:
+    dlq = options.get("dlq", {}).get("connectionName")
+    if dlq and dlq not in connections:
         faults.append(Fault("options.dlq.connectionName", f"no connection {dlq}"))
     return faults
 

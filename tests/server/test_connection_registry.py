@@ -14,7 +14,7 @@ from asp_utils.clients.metadata import MetadataStore
 from asp_utils.errors import ConfigInvalid, Conflict, NotFound
 from asp_utils.model.samples import SAMPLE_NAMES
 from asp_utils.pipeline.connections import without_secrets
-from asp_utils.server.connections import ConnectionRegistry
+from asp_utils.server.connections import BUILT_IN, ConnectionRegistry
 from asp_utils.server.replies import CommandFailure
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def use(mongod: Mongod, database: str) -> Use:
     async def opened() -> AsyncIterator[ConnectionRegistry]:
         store = MetadataStore.at(mongod.uri, database)
         try:
-            registry = ConnectionRegistry(store)
-            await registry.seed(OWN)
+            registry = ConnectionRegistry(store, OWN, BUILT_IN)
+            await registry.seed()
             yield registry
         finally:
             await store.close()
@@ -61,7 +61,7 @@ def use(mongod: Mongod, database: str) -> Use:
     return run
 
 
-def test_a_new_workspace_has_its_cluster_and_the_samples(use: Use) -> None:
+def test_the_built_in_workspace_has_its_cluster_and_the_samples(use: Use) -> None:
     async def body(registry: ConnectionRegistry) -> None:
         found = {each["name"]: each for each in await registry.definitions()}
         assert found.keys() == {"local_cluster", *SAMPLE_NAMES}
@@ -90,9 +90,10 @@ def test_definitions_are_kept_whole_and_ids_stay(use: Use) -> None:
             "type": "kafka",
             **{key: value for key, value in KAFKA.items() if key not in ("name", "type")},
         }
-        await registry.seed("mongodb://moved/")
-        assert await registry.definition("k") == made
-        assert (await registry.by_name())["local_cluster"]["uri"] == "mongodb://moved/"
+        moved = ConnectionRegistry(registry._store, "mongodb://moved/", BUILT_IN)
+        await moved.seed()
+        assert await moved.definition("k") == made
+        assert (await moved.by_name())["local_cluster"]["uri"] == "mongodb://moved/"
         assert await registry.definition("nope") is None
 
     use(body)
@@ -260,7 +261,7 @@ def test_entries_of_earlier_releases_go_on_working(use: Use, mongod: Mongod, dat
         assert {name: entries[name] for name in expected} == expected
         assert entries["local_cluster"]["uri"] == OWN
         ids = {each["name"]: each["id"] for each in await registry.definitions()}
-        await registry.seed(OWN)
+        await registry.seed()
         assert {each["name"]: each["id"] for each in await registry.definitions()} == ids
         same = [{"name": "d", "type": "Cluster", "uri": "mongodb://h/"}]
         await registry.upsert(same, {"d": "p"})

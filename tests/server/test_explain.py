@@ -67,6 +67,7 @@ def test_a_failed_one_says_why(admin: Admin) -> None:
     assert "the oplog is gone (modify it" in found["sentence"]
 
 
+@pytest.mark.slow
 def test_one_between_two_workers_says_what_ended_the_last(
     start_scripted: Start, connect: Connect, tmp_path: Path
 ) -> None:
@@ -80,6 +81,7 @@ def test_one_between_two_workers_says_what_ended_the_last(
     assert "ended with code 3" in found["sentence"]
 
 
+@pytest.mark.slow
 def test_a_deaf_worker_is_not_waited_for_long(
     start_scripted: Start, connect: Connect, tmp_path: Path
 ) -> None:

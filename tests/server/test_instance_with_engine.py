@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
-import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -16,6 +14,8 @@ from pymongo import MongoClient
 from pymongo.errors import AutoReconnect, OperationFailure
 
 from asp_utils.server import lifecycle
+from tests.instances import discard
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,7 +52,7 @@ def watch(coll: str) -> dict[str, Any]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = tmp_path_factory.mktemp("shipped")
     yield path
-    lifecycle.stop(path)
+    discard(path)
 
 
 @pytest.fixture
@@ -76,13 +76,6 @@ def shop(admin: Admin, folder: Path) -> Iterator[Database[dict[str, Any]]]:
 def run(admin: Admin, pipeline: list[dict[str, Any]], name: str = "p") -> None:
     admin.command("createStreamProcessor", name, pipeline=pipeline)
     admin.command("startStreamProcessor", name)
-
-
-def until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline_s, "it did not happen in time"
-        select.select([], [], [], 0.05)
 
 
 def worker_pids(folder: Path) -> list[int]:
@@ -142,6 +135,7 @@ def test_faults_are_found_before_anything_is_made(admin: Admin) -> None:
     assert admin.command("listStreamProcessors", 1)["streamProcessors"] == []
 
 
+@pytest.mark.slow
 def test_a_worker_killed_among_100_000_documents_loses_none(
     admin: Admin, shop: Database[dict[str, Any]], folder: Path
 ) -> None:
@@ -158,6 +152,7 @@ def test_a_worker_killed_among_100_000_documents_loses_none(
     assert admin.command("getStreamProcessorStats", "p")["stats"]["restartCount"] == 2
 
 
+@pytest.mark.slow
 def test_a_killed_machine_goes_on_where_it_was(
     admin: Admin, shop: Database[dict[str, Any]], folder: Path, connect: Connect
 ) -> None:
@@ -172,6 +167,7 @@ def test_a_killed_machine_goes_on_where_it_was(
         assert again.command("getStreamProcessor", "p")["state"] == "STARTED"
 
 
+@pytest.mark.slow
 def test_a_killed_mongod_costs_nothing(
     admin: Admin, shop: Database[dict[str, Any]], folder: Path
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
-from asp_utils.server.workspace_record import LOCAL_DATABASE as DATABASE
+from asp_utils.model.local_names import LOCAL_DATABASE as DATABASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +43,7 @@ def names(admin: Admin, criteria: dict[str, Any]) -> list[str]:
     return [item["name"] for item in found]
 
 
+@pytest.mark.slow
 def test_it_lives_like_a_small_one(admin: Admin, stored: Database[dict[str, Any]]) -> None:
     admin.command("createStreamProcessor", "p", pipeline=large())
     assert admin.command("getStreamProcessor", "p")["pipeline"] == large()

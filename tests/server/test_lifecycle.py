@@ -72,6 +72,7 @@ def test_only_the_owner_can_read_the_password(instance: InstanceState) -> None:
     assert instance.connection_password not in repr(instance)
 
 
+@pytest.mark.slow
 def test_a_start_right_after_a_kill_works(start_scripted: Start, tmp_path: Path) -> None:
     folder = tmp_path / "i"
     first = start_scripted(folder)
@@ -95,6 +96,7 @@ def test_a_stale_state_of_a_reused_pid_is_no_running_instance(
     assert sleeper.poll() is None
 
 
+@pytest.mark.slow
 def test_a_stale_mongod_lock_never_ends_a_stranger(
     start_scripted: Start, tmp_path: Path, sleeper: subprocess.Popen[bytes]
 ) -> None:
@@ -105,6 +107,7 @@ def test_a_stale_mongod_lock_never_ends_a_stranger(
     assert sleeper.poll() is None
 
 
+@pytest.mark.slow
 def test_a_taken_port_is_replaced(start_scripted: Start, tmp_path: Path) -> None:
     folder = tmp_path / "i"
     first = start_scripted(folder)

@@ -12,6 +12,7 @@ from asp_utils.clients.op_msg import MongodSocket
 from asp_utils.clients.stream_endpoint import StreamEndpoint
 from asp_utils.errors import NotFound, PipelineInvalid, Unreachable
 from asp_utils.server import lifecycle
+from tests.instances import discard
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,4 +50,4 @@ def test_a_path_too_long_for_a_socket_still_works(tmp_path: Path) -> None:
             assert isinstance(endpoint, StreamEndpoint)
             assert endpoint.command(LIST)["streamProcessors"] == []
     finally:
-        lifecycle.stop(folder)
+        discard(folder)

@@ -179,6 +179,7 @@ def test_a_long_poll_answers_as_soon_as_there_is_something(admin: Admin) -> None
     admin.command("dropStreamProcessor", name)
 
 
+@pytest.mark.slow
 def test_a_temporary_processor_ends_when_its_client_is_gone_or_its_time_is_over(
     start_scripted: Start, connect: Connect, tmp_path: Path
 ) -> None:

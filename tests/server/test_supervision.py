@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +16,7 @@ from asp_utils.clients.owned_process import OwnedProcess
 from asp_utils.model.error_codes import code_name
 from asp_utils.server import lifecycle
 from asp_utils.server.limits import Limits, Patience
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,14 +46,6 @@ def start(admin: Admin, name: str = "p", **options: Any) -> None:
 
 def seen(admin: Admin, name: str = "p") -> dict[str, Any]:
     return dict(admin.command("getStreamProcessorStats", name))
-
-
-def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
-    """Poll the real system until it shows what is waited for."""
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline_s, "it did not happen in time"
-        select.select([], [], [], 0.02)
 
 
 def notes(path: Path) -> list[dict[str, Any]]:
@@ -224,6 +215,7 @@ def test_a_deaf_worker_is_killed_when_it_is_stopped(admin: Admin, tmp_path: Path
     until(lambda: is_gone(notes(path)[0]["pid"]))
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_is_replaced(
     start_scripted: Start, connect: Connect, tmp_path: Path
 ) -> None:
@@ -258,6 +250,7 @@ def test_what_a_worker_prints_is_in_its_log(admin: Admin, instance: InstanceStat
     assert "hello from the worker" in log.read_text()
 
 
+@pytest.mark.slow
 def test_a_stopped_machine_comes_back_with_processors_as_they_were(
     start_scripted: Start, connect: Connect, tmp_path: Path
 ) -> None:
@@ -283,6 +276,7 @@ def test_a_stopped_machine_comes_back_with_processors_as_they_were(
     }
 
 
+@pytest.mark.slow
 def test_a_killed_supervisor_takes_all_with_it_and_the_next_start_recovers(
     start_scripted: Start, connect: Connect, tmp_path: Path
 ) -> None:
@@ -299,6 +293,7 @@ def test_a_killed_supervisor_takes_all_with_it_and_the_next_start_recovers(
     assert len(notes(path)) == 2
 
 
+@pytest.mark.slow
 def test_a_killed_mongod_is_started_again(
     start_scripted: Start, connect: Connect, tmp_path: Path
 ) -> None:

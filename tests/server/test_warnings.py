@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymongo import MongoClient
 
+from asp_utils.model.local_names import LOCAL_DATABASE as DATABASE
 from asp_utils.model.tiers import (
     TIERS,
     added_parallelism,
@@ -18,7 +19,6 @@ from asp_utils.model.tiers import (
     tier_of,
     tier_warnings,
 )
-from asp_utils.server.workspace_record import LOCAL_DATABASE as DATABASE
 
 if TYPE_CHECKING:
     from pymongo.database import Database

@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import ssl
 import sys
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 from pymongo import MongoClient
 
 from asp_utils.server import lifecycle
+from tests.instances import discard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,13 +34,6 @@ NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For plain http: loading the public authorities takes longer than most tests."""
 LATEST = "application/vnd.atlas.2025-03-12+json"
 ROOT = "/api/atlas/v2"
-
-
-def until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        select.select([], [], [], 0.02)
 
 
 def pipeline(*script: dict[str, Any]) -> list[dict[str, Any]]:
@@ -155,7 +147,7 @@ def start_scripted() -> Iterator[Callable[[Path], InstanceState]]:
 
     yield start
     for folder in started:
-        lifecycle.stop(folder)
+        discard(folder)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ KAFKA = {
     "authentication": {"mechanism": "SCRAM-256", "username": "u", "password": "open-sesame"},
     "config": {"auto.offset.reset": "earliest"},
 }
+IN_USE = "STREAM_CONNECTION_HAS_STREAM_PROCESSORS"
 SECRET_HEADERS = {"k": "open-sesame"}
 AT = "/local/connections"
 
@@ -38,6 +39,43 @@ def test_a_kafka_connection_is_answered_as_atlas_does(api: Api) -> None:
     }
     assert api.get(f"{AT}/broker") == made
     assert made in api.get(AT)["results"]
+
+
+ROLE = {"roleArn": "arn:aws:iam::123456789012:role/streams"}
+ODD_HERE: list[tuple[dict[str, Any], str]] = [
+    (
+        {
+            **KAFKA,
+            "security": {"protocol": "SASL_SSL"},
+            "authentication": {"mechanism": "AWS_MSK_IAM", "aws": ROLE, "username": None},
+            "networking": None,
+        },
+        "IAM role",
+    ),
+    ({**KAFKA, "config": {"sasl.username": "x"}}, "sasl.username"),
+    ({**KAFKA, "networking": {"access": {"type": "VPC"}}}, "VPC"),
+    ({"name": "c", "type": "Cluster", "clusterName": "C"}, "own mongod"),
+    ({"name": "s", "type": "S3", "aws": ROLE}, "role"),
+    ({"name": "g", "type": "GCPPubSub", "gcp": {"serviceAccountId": "x@p.iam"}}, "cannot reach"),
+]
+
+
+@pytest.mark.parametrize(("definition", "said"), ODD_HERE)
+def test_what_is_otherwise_here_is_said_and_no_reply_holds_a_null(
+    api: Api, definition: dict[str, Any], said: str
+) -> None:
+    one = f"{AT}/{definition['name']}"
+    for reply in (
+        api.call("POST", AT, definition, status=200),
+        api.call("PATCH", one, definition, status=200),
+    ):
+        warnings = reply.json()["warnings"]
+        assert any(said in each["message"] for each in warnings), warnings
+        assert all({"path", "message"} <= set(each) for each in warnings)
+        assert "null" not in reply.text
+    for path in (one, AT):
+        shown = api.call("GET", path, status=200).text
+        assert "null" not in shown and "warnings" not in shown
 
 
 def test_a_cluster_without_an_address_is_the_instances_own(api: Api) -> None:
@@ -106,7 +144,8 @@ def test_what_a_running_processor_uses_is_left_alone(api: Api) -> None:
     api.call("POST", "/local/processor/user:start", status=200)
     for method, change in (("PATCH", {"uri": "mongodb://127.0.0.1:2/"}), ("DELETE", None)):
         error = api.refused(method, f"{AT}/used", change)
-        assert (error["error"], error["errorCode"]) == (409, "STREAM_CONNECTION_IN_USE")
+        assert (error["error"], error["errorCode"]) == (403, IN_USE)
+        assert error["parameters"] == ["used", "local"]
         assert "'user'" in error["detail"]
     api.call("POST", "/local/processor/user:stop", status=200)
     api.call("PATCH", f"{AT}/used", {"uri": "mongodb://127.0.0.1:2/"}, status=200)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pymongo import MongoClient
 
-from tests.server_admin.conftest import Api, pipeline, until
+from tests.server_admin.conftest import Api, pipeline
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,6 +92,29 @@ def test_lines_can_be_chosen(api: Api, shop: str) -> None:
     assert set(api.fields("GET", wrong, headers=GZIP)) == {"startDate", "endDate"}
     wrong = f"{shop}:downloadOperationalLogs?startDate=2&endDate=1"
     assert set(api.fields("GET", wrong, headers=GZIP)) == {"endDate"}
+
+
+def test_namesakes_have_logs_of_their_own(api: Api, shop: str, tmp_path: Path) -> None:
+    """Processors of one name: in two workspaces, and one after the other."""
+    for workspace in (shop, "/local", "/local"):
+        stages = pipeline(
+            {"print": f"printed in {workspace}"}, {"crashes": [str(tmp_path / workspace[1:]), 2]}
+        )
+        path = f"{workspace}/processor"
+        if "p" in [each["name"] for each in api.get(f"{workspace}/processors")["results"]]:
+            api.call("DELETE", f"{path}/p", status=204)
+        api.call("POST", path, {"name": "p", "pipeline": stages}, status=200)
+        api.call("POST", f"{path}/p:start", status=200)
+    for workspace, crashes in ((shop, 2), ("/local", 0)):
+        found = download(api, f"{workspace}:downloadOperationalLogs?spName=p")
+        ident = api.get(f"{workspace}/processor/p")["_id"]
+        assert {(f"/{each['workspace']}", each["processorId"]) for each in found} == {
+            (workspace, ident)
+        }
+        messages = [each["message"] for each in found]
+        assert len([each for each in messages if "again in" in each]) == crashes
+        printed = {each for each in messages if each.startswith("printed in")}
+        assert printed == {f"printed in {workspace}"}
 
 
 def test_operational_logs_tell_of_crashes_prints_and_failures(

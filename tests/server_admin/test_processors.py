@@ -9,7 +9,8 @@ import bson
 import pytest
 from pymongo import MongoClient
 
-from tests.server_admin.conftest import Api, pipeline, until
+from tests.server_admin.conftest import Api, pipeline
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,6 +112,7 @@ def test_all_faults_of_a_definition_at_once(api: Api) -> None:
     found = {each["field"]: each["description"] for each in error["badRequestDetail"]["fields"]}
     assert set(found) == {"pipeline[0]", "pipeline", "options.dlq.connectionName"}
     assert found["pipeline[0]"] == "no $source (begin with one)"
+    assert "pipeline[0]: no $source (begin with one); pipeline: no sink" in error["detail"]
     assert set(api.fields("POST", AT, {"nam": "p", "pipeline": {}, "tier": 5})) == {
         "name",
         "nam",
@@ -128,19 +130,26 @@ def test_all_faults_of_a_definition_at_once(api: Api) -> None:
 def test_a_name_is_taken_once(api: Api) -> None:
     create(api)
     error = api.refused("POST", AT, {"name": "p", "pipeline": pipeline()})
-    assert (error["error"], error["errorCode"]) == (409, GENERIC)
+    assert (error["error"], error["errorCode"]) == (409, "STREAM_PROCESSOR_NAME_ALREADY_EXISTS")
     assert "already exists" in error["detail"]
+    body = {"name": "q", "pipeline": pipeline()}
+    api.call("POST", AT, body, status=200)
+    error = api.refused("PATCH", f"{AT}/q", {"name": "p"})
+    assert (error["error"], error["errorCode"]) == (409, "STREAM_PROCESSOR_NAME_ALREADY_EXISTS")
+    assert error["parameters"] == ["p"]
 
 
 def test_changes_of_state_that_are_refused(api: Api) -> None:
     create(api)
-    assert "not running" in api.refused("POST", f"{AT}/p:stop")["detail"]
+    error = api.refused("POST", f"{AT}/p:stop")
+    assert (error["error"], error["errorCode"]) == (400, GENERIC)
+    assert "not running" in error["detail"]
     start(api)
     error = api.refused("POST", f"{AT}/p:start")
-    assert (error["error"], error["errorCode"]) == (409, GENERIC)
+    assert (error["error"], error["errorCode"]) == (400, GENERIC)
     assert "already running" in error["detail"]
     error = api.refused("PATCH", f"{AT}/p", {"tier": "SP5"})
-    assert error["error"] == 409
+    assert (error["error"], error["errorCode"]) == (400, GENERIC)
     assert "must be stopped first" in error["detail"]
     assert api.get(f"{AT}/p")["tier"] == "SP10"
 

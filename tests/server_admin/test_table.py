@@ -78,7 +78,7 @@ def test_other_workspaces_are_not_there(api: Api, method: str, path: str) -> Non
     url = filled(path, api.state, tenantName="none")
     error = api.refused(method, url, VALID_BODIES.get((method, path)), headers=headers)
     assert (error["error"], error["errorCode"]) == (404, "STREAM_TENANT_NOT_FOUND_FOR_NAME")
-    assert error["parameters"] == ["none"]
+    assert error["parameters"] == [api.state.project_id, "none"]
 
 
 VALID_BODIES: dict[tuple[str, str], Any] = {

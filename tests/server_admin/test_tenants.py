@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from tests.server_admin.conftest import Api, pipeline, until
+from asp_utils.model.samples import SAMPLE_NAMES, SOLAR
+from tests.server_admin.conftest import Api, pipeline
+from tests.waiting import until
 
 pytestmark = [pytest.mark.server, pytest.mark.xdist_group("admin_api")]
 AWS = {"cloudProvider": "AWS", "region": "VIRGINIA_USA"}
@@ -53,6 +55,50 @@ def test_a_new_workspace_has_the_shape_of_atlas_and_an_endpoint_that_answers(api
     ) as client:
         reply = client.admin.command("listWorkspaceDefaults")
     assert (reply["defaultTierSize"], reply["maxTierSize"]) == ("SP30", "SP50")
+
+
+def connections(api: Api, workspace: str = "shop") -> list[str]:
+    return [each["name"] for each in api.get(f"/{workspace}/connections")["results"]]
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "found"),
+    [
+        ("", {}, []),
+        ("", {"sampleConnections": {}}, []),
+        ("", {"sampleConnections": {"solar": False}}, []),
+        ("", {"sampleConnections": {"solar": True}}, [SOLAR]),
+        (":withSampleConnections", {}, [SOLAR]),
+        (":withSampleConnections", {"sampleConnections": {"solar": True}}, [SOLAR]),
+        (":withSampleConnections", {"sampleConnections": {"solar": False}}, []),
+    ],
+)
+def test_a_new_workspace_is_empty_unless_samples_are_asked_for(
+    api: Api, path: str, more: dict[str, Any], found: list[str]
+) -> None:
+    api.call("POST", path, {"name": "shop", "dataProcessRegion": AWS, **more}, status=200)
+    assert connections(api) == found
+    assert "local_cluster" in connections(api, "local")
+
+
+def test_every_sample_can_be_made_and_deleted_in_a_new_workspace(api: Api) -> None:
+    create(api)
+    for name in SAMPLE_NAMES:
+        made = api.call("POST", "/shop/connections", {"name": name, "type": "Sample"}, status=200)
+        shown = {"name": name, "type": "Sample", "region": AWS["region"], "state": "READY"}
+        assert made.json() == {"id": made.json()["id"], **shown}
+    assert connections(api) == sorted(SAMPLE_NAMES)
+    taken = api.refused("POST", "/shop/connections", {"name": SOLAR, "type": "Sample"})
+    assert (taken["error"], taken["errorCode"]) == (409, "STREAM_CONNECTION_NAME_ALREADY_EXISTS")
+    for name in SAMPLE_NAMES:
+        assert api.call("DELETE", f"/shop/connections/{name}", status=202).json() == {}
+    assert connections(api) == []
+    # Of another type too: nothing is reserved here.
+    for name in (SOLAR, "local_cluster"):
+        body = {"name": name, "type": "Cluster", "clusterName": "C"}
+        api.call("POST", "/shop/connections", body, status=200)
+        api.call("PATCH", f"/shop/connections/{name}", {"clusterName": "D"}, status=200)
+        api.call("DELETE", f"/shop/connections/{name}", status=202)
 
 
 def test_connections_come_with_it_where_they_are_asked_for(api: Api) -> None:

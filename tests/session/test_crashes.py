@@ -36,6 +36,7 @@ def start_writer(root: Path, kind: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("kind", ["configs", "runs"])
+@pytest.mark.slow
 def test_killed_writers_leave_a_session_that_verifies_and_goes_on(
     tmp_path: Path, kind: str
 ) -> None:

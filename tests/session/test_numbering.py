@@ -21,6 +21,7 @@ WRITER = Path(__file__).with_name("session_writer.py")
 NAMES = st.text() | st.sampled_from(["", "..", "/etc/passwd", "a/b", "x" * 999, "größe", "\0", "-"])
 
 
+@pytest.mark.slow
 def test_eight_processes_write_4000_configs_at_once(tmp_path: Path) -> None:
     command = [sys.executable, str(WRITER), str(tmp_path), "500", "configs"]
     writers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(8)]

@@ -411,11 +411,12 @@ def test_an_event_that_is_too_large(
     config = {"fullDocument": "required", "fullDocumentBeforeChange": "required"}
     made = reading(coll="in", config=config)
     cluster[database]["in"].insert_one({"_id": 1, "text": "x" * 9_000_000})
+    # Taken before the update: mongod gives no part of a reply in which it fails.
+    made.until(1)
     cluster[database]["in"].update_one({"_id": 1}, {"$set": {"n": 1}})
     with pytest.raises(ProcessorFailed, match="16 MB") as caught:
         made.until(2)
     assert (caught.value.code, caught.value.retryable) == (423, False)
-    assert len(made.documents) == 1
 
 
 @pytest.mark.parametrize("token", ["nonsense", "8263", "82" + "0" * 80])

@@ -316,6 +316,7 @@ def test_a_cluster_that_forbids_reading_fails_the_processor(
 
 @pytest.mark.server
 @pytest.mark.proves("$source:atlas.initialSync", "$source:atlas")
+@pytest.mark.slow
 def test_a_place_that_the_oplog_has_forgotten(
     surroundings: Surroundings, tmp_path: Path, cluster: MongoClient[Any]
 ) -> None:

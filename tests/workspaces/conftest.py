@@ -14,6 +14,7 @@ import pytest
 from pymongo import MongoClient
 
 from asp_utils.server import lifecycle
+from tests.instances import discard
 from tests.server.conftest import FAST, SCRIPTED, environment
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     instance.start()
     instance.create("two", "OHIO_USA", tier="SP5", maxTierSize="SP30")
     yield instance
-    lifecycle.stop(instance.folder)
+    discard(instance.folder)
 
 
 @pytest.fixture
@@ -133,7 +134,7 @@ def own(tmp_path: Path) -> Iterator[Instance]:
     """An instance that a test may break."""
     instance = Instance(tmp_path / "own")
     yield instance
-    lifecycle.stop(instance.folder)
+    discard(instance.folder)
 
 
 @pytest.fixture(autouse=True)

@@ -45,6 +45,7 @@ def run_one(instance: Instance, workspace: str, path: Path) -> None:
 
 
 @pytest.mark.parametrize("killed", [False, True], ids=["stopped", "killed"])
+@pytest.mark.slow
 def test_workspaces_and_what_runs_in_them_come_back(
     own: Instance, tmp_path: Path, killed: bool
 ) -> None:
@@ -105,6 +106,7 @@ def test_a_deleted_workspace_leaves_nothing(own: Instance, tmp_path: Path) -> No
         assert admin.command("listStreamProcessors", 1)["streamProcessors"] == []
 
 
+@pytest.mark.slow
 def test_what_a_kill_interrupted_is_finished(own: Instance) -> None:
     """A deletion after its mark, a creation after its record, a database that nobody knows."""
     state = own.start()

@@ -13,6 +13,7 @@ import pytest
 from asp_utils.clients.metadata import MetadataStore
 from asp_utils.clients.mongod import free_port
 from asp_utils.errors import ConfigInvalid, Conflict, NotFound, Unreachable
+from asp_utils.model.local_names import LOCAL_DATABASE
 from asp_utils.server import workspaces as module
 from asp_utils.server.certificates import Certificates
 from asp_utils.server.instance_folder import InstanceFolder, KeptSettings
@@ -20,7 +21,6 @@ from asp_utils.server.limits import Limits
 from asp_utils.server.open_workspace import OpenWorkspace
 from asp_utils.server.processors import Processor
 from asp_utils.server.wiring import Wiring
-from asp_utils.server.workspace_record import LOCAL_DATABASE
 from asp_utils.server.workspaces import Surroundings, WorkspaceRecord, Workspaces
 
 if TYPE_CHECKING:

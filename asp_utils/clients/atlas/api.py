@@ -18,11 +18,12 @@ import orjson
 from httpx import BasicAuth
 from tenacity import Retrying, retry_if_exception_type, wait_random_exponential
 
-from asp_utils.clients.atlas.messages import Asked, Passing
+from asp_utils.clients.atlas.messages import PROXY, UNKNOWN, Asked, Passing
 from asp_utils.clients.atlas.pages import all_items
 from asp_utils.clients.atlas.refusals import refusal, retry_after_s
 from asp_utils.clients.atlas.transport import TimeLimits, Transport
 from asp_utils.errors import (
+    AspError,
     Interrupted,
     NotFound,
     PermissionDenied,
@@ -102,6 +103,10 @@ class AtlasApi:
         self._spent_s = 0.0
         self.last_headers: Mapping[str, str] = {}
         """Headers of the last reply, by lower-case name."""
+        self.done: list[str] = []
+        """The changes that were accepted, `POST /api/…` each."""
+        self.doubtful: list[str] = []
+        """The changes that were sent and not answered so that one knows what became of them."""
 
     @property
     def found(self) -> Found:
@@ -148,9 +153,12 @@ class AtlasApi:
         asked = Asked("POST", path, _json(version), body=_encoded(body))
         return self._document(asked, empty_ok=empty_ok)
 
-    def patch(self, path: str, body: Any, *, version: str) -> dict[str, Any]:
-        """Change something."""
-        return self._document(Asked("PATCH", path, _json(version), body=_encoded(body)))
+    def patch(
+        self, path: str, body: Any, *, version: str, shows: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Change something; `shows` are fields of a reply that is about it."""
+        asked = Asked("PATCH", path, _json(version), body=_encoded(body))
+        return self._document(asked, shows=shows or {})
 
     def delete(self, path: str, *, version: str) -> None:
         """Delete something; that it is gone shows only when it is looked for."""
@@ -199,9 +207,21 @@ class AtlasApi:
         """Close all connections."""
         self._transport.close()
 
-    def _document(self, asked: Asked, *, empty_ok: bool = False) -> dict[str, Any]:
-        reply = self._retried(lambda: self._answer(asked), safe=asked.safe)
-        return _body(asked, reply, empty_ok=empty_ok)
+    def _document(
+        self, asked: Asked, *, empty_ok: bool = False, shows: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        try:
+            reply = self._retried(lambda: self._answer(asked), safe=asked.safe)
+            document = _body(asked, reply, empty_ok=empty_ok)
+            if not (shows or {}).items() <= document.items():
+                raise _doubtful(asked, reply, f"is about something else: {document!r:.200}")
+        except AspError as error:
+            if not asked.safe and error.hint == UNKNOWN:
+                self.doubtful.append(asked.name)
+            raise
+        if not asked.safe:
+            self.done.append(asked.name)
+        return document
 
     def _answer(self, asked: Asked) -> Reply:
         """A successful reply; a token that does not hold is renewed once, as a 401 did nothing."""
@@ -284,7 +304,9 @@ class AtlasApi:
 
     def _sleep(self, seconds: float) -> None:
         if self._wait(seconds):
-            raise Interrupted("cancelled while waiting to ask Atlas again")
+            raise Interrupted(
+                "cancelled while waiting to ask Atlas again", hint="ask again when you can wait"
+            )
 
     def _pace(self) -> None:
         """Wait when the last reply said that no more requests are left for now."""
@@ -343,10 +365,9 @@ def _body(asked: Asked, reply: Reply, *, empty_ok: bool) -> dict[str, Any]:
 
 
 def _doubtful(asked: Asked, reply: Reply, why: str) -> UnexpectedReply:
-    unknown = "whether it took effect is unknown: look at the state before you ask again"
     return UnexpectedReply(
         f"{asked.name}: the reply {reply.status} {why}",
-        hint="is a proxy in between? is this the base URL of Atlas?" if asked.safe else unknown,
+        hint=PROXY if asked.safe else UNKNOWN,
         details={"status": reply.status, "method": asked.method, "path": asked.path},
     )
 
@@ -367,8 +388,9 @@ def _unzipped(parts: Iterator[bytes], name: str) -> Iterator[bytes]:
                     yield piece
         last = inflater.flush()
     except zlib.error as error:
-        raise UnexpectedReply(f"{name}: what came is no gzip file: {error}") from error
+        raise UnexpectedReply(f"{name}: this is no gzip file: {error}", hint=PROXY) from error
     if last:
         yield last
     if not inflater.eof:
-        raise UnexpectedReply(f"{name}: the file was cut off" if came else f"{name}: no file came")
+        cut = f"{name}: the file was cut off" if came else f"{name}: no file came"
+        raise UnexpectedReply(cut, hint="what came before is whole: ask again for the rest")

@@ -96,7 +96,9 @@ class Login:
         try:
             while lock is not None and not _taken(lock):
                 if self.wait(_TURN_S):
-                    raise Interrupted("cancelled while another process renews the login")
+                    raise Interrupted(
+                        "cancelled while another process renews the login", hint="ask again"
+                    )
             yield
         finally:
             if lock is not None:

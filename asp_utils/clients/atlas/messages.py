@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from asp_utils.errors import AspError
+
+UNKNOWN: Final = "whether it took effect is unknown: look at the state before you ask again"
+"""The hint where a change was sent and nothing sure came back."""
+PROXY: Final = "is a proxy in between? is this the base URL of Atlas?"
+"""The hint where what came back is not Atlas' own."""
 
 
 @dataclass(frozen=True)

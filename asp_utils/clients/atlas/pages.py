@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from asp_utils.clients.atlas.messages import PROXY
 from asp_utils.errors import UnexpectedReply
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def all_items(
 def _items(reply: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     items = reply.get("results")
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise UnexpectedReply(f"{name}: the reply is no list of objects under `results`")
+        odd = f"{name}: the reply is no list of objects under `results`"
+        raise UnexpectedReply(odd, hint=PROXY)
     return items
 
 

@@ -26,6 +26,7 @@ FILE: Final = "config.toml"
 KEY_RING: Final = "key ring"
 _NEWEST_LAYOUT: Final = 2
 _SERVICE: Final = "atlascli_"
+_RING: Final = "unlock the key ring, or name credentials in `atlas` or the environment"
 _BASE64: Final = "go-keyring-base64:"
 _HEX: Final = "go-keyring-encoded:"
 
@@ -192,7 +193,7 @@ def _asked(service: str, key: str) -> str:
     except NoKeyringError:
         return ""
     except (KeyringError, RuntimeError, OSError) as error:
-        raise EnvironmentMissing(f"the key ring cannot be read: {error}") from error
+        raise EnvironmentMissing(f"the key ring cannot be read: {error}", hint=_RING) from error
 
 
 def _keep(service: str, key: str, value: str) -> None:
@@ -208,9 +209,9 @@ def _keep(service: str, key: str, value: str) -> None:
             # The Atlas CLI's own entry has fewer attributes, and was not replaced but joined.
             keyring.delete_password(service, key)
         if keyring.get_password(service, key) != kept:
-            raise EnvironmentMissing("the key ring shows the old value still")
+            raise EnvironmentMissing("the key ring shows the old value still", hint=_RING)
     except (KeyringError, RuntimeError, OSError) as error:
-        raise EnvironmentMissing(f"the key ring cannot be written: {error}") from error
+        raise EnvironmentMissing(f"the key ring cannot be written: {error}", hint=_RING) from error
 
 
 def _decoded(value: str) -> str:

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from asp_utils.clients.atlas.messages import PROXY, UNKNOWN
 from asp_utils.errors import (
     AspError,
     ConfigInvalid,
     Conflict,
     Fault,
+    FaultyInput,
     NotFound,
     PermissionDenied,
     PipelineInvalid,
@@ -36,11 +38,20 @@ _CONFLICT: Final = re.compile(
     r"IN_USE|ALREADY|DUPLICATE|HAS_STREAM_PROCESSORS|IS_DEPLOYING|CONFLICT|MUST_BE_STOPPED"
 )
 _PIPELINE: Final = re.compile(r"STREAM_PROCESSOR|PIPELINE")
+_OTHER_STATE: Final = re.compile(r"already (been )?(started|running)|must be stopped|not running: ")
+_GONE: Final = re.compile(r"problem occur: stream processor doesn't exist")
+"""As `_OTHER_STATE`: what a generic 400 says where a processor is in another state, or is gone."""
+_GENERIC: Final = "STREAM_PROCESSOR_GENERIC_ERROR"
 _SHOWN: Final = 200
 _HINTS: Final = {
     "IP_ADDRESS_NOT_ON_ACCESS_LIST": "add this machine's address to the API access list of the "
     "service account or API key (organisation settings), or ask from one that is on it",
     "STREAM_TENANT_HAS_STREAM_PROCESSORS": "delete its stream processors first",
+    "STREAM_CONNECTION_HAS_STREAM_PROCESSORS": "stop the stream processors that use it first",
+    "STREAM_TENANT_NAME_ALREADY_EXISTS": "workspace_ensure takes the one that exists, and "
+    "workspace_update changes it",
+    "STREAM_CONNECTION_NAME_ALREADY_EXISTS": "connection_ensure takes the one that exists, and "
+    "connection_update changes it",
     "STREAM_PRIVATE_LINK_IN_USE": "delete the connections that use it first",
     "STREAM_KAFKA_CONNECTION_IS_DEPLOYING": "wait until it is READY",
 }
@@ -59,6 +70,7 @@ def refusal(asked: Asked, reply: Reply, who: str) -> AspError:
     said = _sentence(body, reply)
     message = f"{asked.name}: {reply.status} {code or reply.phrase}: {said}"
     error = _error(asked, reply, body, code, message, who)
+    error.hint = error.hint or _next_step(error, code)
     error.details |= _facts(asked, reply, body)
     return error
 
@@ -118,6 +130,11 @@ def _unfit(body: Mapping[str, Any], code: str, message: str, hint: str) -> AspEr
         return NotFound(message, hint=hint)
     if _CONFLICT.search(code):
         return Conflict(message, hint=hint)
+    detail = str(body.get("detail") or "")
+    if code == _GENERIC and _GONE.search(detail):
+        return NotFound(message, hint=hint)
+    if code == _GENERIC and _OTHER_STATE.search(detail):
+        return Conflict(message, hint=hint)
     fields = body.get("badRequestDetail")
     listed = fields.get("fields") if isinstance(fields, dict) else None
     faults = [
@@ -130,6 +147,17 @@ def _unfit(body: Mapping[str, Any], code: str, message: str, hint: str) -> AspEr
     return ConfigInvalid("Atlas", faults or [Fault("$", message)], hint=hint)
 
 
+def _next_step(error: AspError, code: str) -> str:
+    """What to do where the code has no advice of its own."""
+    if isinstance(error, NotFound):
+        return "look at what there is, and whether the project is the right one" if code else PROXY
+    if isinstance(error, Conflict):
+        return "it exists already, is in use or is in another state: look at it first"
+    if isinstance(error, FaultyInput):
+        return "correct what is named and ask again"
+    return PROXY
+
+
 def _path(field: Any) -> str:
     name = str(field or "").removeprefix("$").removeprefix(".")
     return "$" + ("" if not name or name.startswith("[") else ".") + name
@@ -140,7 +168,7 @@ def _down(asked: Asked, message: str) -> AspError:
         return Temporary(message, hint="Atlas has a fault of its own: ask again later")
     return Temporary(
         message,
-        hint="whether it took effect is unknown: look at the state before you ask again",
+        hint=UNKNOWN,
         retryable=False,
     )
 

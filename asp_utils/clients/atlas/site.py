@@ -52,6 +52,7 @@ CLOUD: Final = "https://cloud.mongodb.com"
 GOVERNMENT: Final = "https://cloud.mongodbgov.com"
 _SERVICES: Final = {"cloud": CLOUD, "cloudgov": GOVERNMENT}
 _CONFIG: Final = "the config's `atlas`"
+_LOCAL: Final = 'without Atlas, {"atlas": "local"} asks the local instance'
 _PROJECT: Final = re.compile(r"[0-9a-f]{24}")
 _URLS: Final = {
     ATLAS: ("MONGODB_ATLAS_OPS_MANAGER_URL", "MONGODB_ATLAS_BASE_URL"),
@@ -107,11 +108,17 @@ def site_of(
     """
     given: dict[str, Any] = {"url": account} if isinstance(account, str) else {**(account or {})}
     places = _Places(given, environment)
-    evidence = places.evidence()
+    try:
+        evidence = places.evidence()
+    except PermissionDenied:
+        # A mistyped `local` has no need of credentials.
+        _check(*places.given_url(), given.get("project_id"), _CONFIG, secret=False)
+        raise
     conceal(evidence.secrets)
     base_url, url_source = places.base_url(evidence)
     project_id, project_source = places.project(evidence)
-    _check(base_url, url_source, project_id, project_source, evidence)
+    secret = evidence.kind != NO_AUTH
+    _check(base_url, url_source, project_id, project_source, secret=secret)
     credentials = _credentials(evidence, base_url, environment, conceal, wait, clock)
     ca_file = given.get("ca_file")
     return AtlasSite(base_url, url_source, project_id, project_source, credentials, ca_file)
@@ -138,10 +145,15 @@ class _Places:
             raise self._nothing()
         return found
 
+    def given_url(self) -> tuple[str, str]:
+        """The base URL of the config, or else that of Atlas itself, and which of both it is."""
+        url = self._given.get("url")
+        return (str(url), _CONFIG) if url else (CLOUD, "Atlas itself")
+
     def base_url(self, evidence: Evidence) -> tuple[str, str]:
         """Where the Admin API is, and which place says so."""
         if self._given.get("url"):
-            return str(self._given["url"]), _CONFIG
+            return self.given_url()
         profile = self.profile() if evidence.in_profile or self._named else None
         if self._named is None:
             family = evidence.family
@@ -201,7 +213,9 @@ class _Places:
                 where += f": {profile.ring_fault}"
         if self._named is None:
             where = f"none in the config's `atlas`, none in the environment, {where}"
-        return PermissionDenied(f"there are no Atlas credentials: {where}", hint=WAYS)
+        return PermissionDenied(
+            f"there are no Atlas credentials: {where}", hint=f"{WAYS}; {_LOCAL}"
+        )
 
 
 def _service(name: str, source: str) -> str:
@@ -213,10 +227,10 @@ def _service(name: str, source: str) -> str:
 
 
 def _check(
-    base_url: str, url_source: str, project_id: str | None, project_source: str, evidence: Evidence
+    base_url: str, url_source: str, project_id: str | None, project_source: str, *, secret: bool
 ) -> None:
     faults = []
-    why = _url_fault(base_url, secret=evidence.kind != NO_AUTH)
+    why = _url_fault(base_url, secret=secret)
     if why:
         place = "$.atlas.url" if url_source == _CONFIG else url_source
         hint = f"for instance {CLOUD}, or `local` for the local instance"

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from asp_utils.clients.atlas.messages import PROXY
 from asp_utils.errors import UnexpectedReply
 
 if TYPE_CHECKING:
@@ -51,9 +52,9 @@ def token_of(reply: Mapping[str, Any], now_s: float, asked: str) -> Token:
     """
     text, life = reply.get("access_token"), reply.get("expires_in", _DEFAULT_LIFE_S)
     if not isinstance(text, str) or not text:
-        raise UnexpectedReply(f"{asked}: the reply holds no access_token")
+        raise UnexpectedReply(f"{asked}: the reply holds no access_token", hint=PROXY)
     if isinstance(life, bool) or not isinstance(life, int | float):
-        raise UnexpectedReply(f"{asked}: expires_in is no number of seconds")
+        raise UnexpectedReply(f"{asked}: expires_in is no number of seconds", hint=PROXY)
     return Token(text, renewal(now_s, now_s + life))
 
 

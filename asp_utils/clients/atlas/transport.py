@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from asp_utils.clients.atlas.messages import Passing, Reply
+from asp_utils.clients.atlas.messages import PROXY, UNKNOWN, Passing, Reply
 from asp_utils.errors import (
     AspError,
     ConfigInvalid,
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 """Far more than a page of 500 stream processors takes."""
-_UNKNOWN: Final = "whether it took effect is unknown: look at the state before you ask again"
 _NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
@@ -99,7 +98,8 @@ class Transport:
                 body += part
                 if len(body) > MAX_BODY_BYTES:
                     most = f"the reply is larger than {MAX_BODY_BYTES} bytes"
-                    raise UnexpectedReply(f"{asked.name}: {most}")
+                    hint = PROXY if asked.safe else UNKNOWN
+                    raise UnexpectedReply(f"{asked.name}: {most}", hint=hint)
                 if time.monotonic() > deadline_s:
                     # httpx times single reads only; a server that drips is never too slow.
                     raise httpx.ReadTimeout("the reply drips")
@@ -159,7 +159,7 @@ class Transport:
             return Passing(failure) if asked.safe and not self._is_own else failure
         if asked.safe:
             return Passing(failure)
-        failure.hint, failure.retryable = _UNKNOWN, False
+        failure.hint, failure.retryable = UNKNOWN, False
         return failure
 
     def _broken(self, asked: Asked, error: httpx.HTTPError) -> AspError:
@@ -174,9 +174,11 @@ class Transport:
             return TimedOut(late, hint=again, details=facts)
         said = str(error) or type(error).__name__
         if "incomplete" in said or "complete message body" in said:
-            return UnexpectedReply(f"{place}: the reply was cut off: {said}", details=facts)
+            cut = f"{place}: the reply was cut off: {said}"
+            return UnexpectedReply(cut, hint=again, details=facts)
         if isinstance(error, httpx.ProtocolError | httpx.DecodingError) and "disconn" not in said:
-            return UnexpectedReply(f"{place} does not speak HTTP as it should: {said}")
+            odd = f"{place} does not speak HTTP as it should: {said}"
+            return UnexpectedReply(odd, hint=PROXY, details=facts)
         return Unreachable(f"{place} does not answer: {said}", hint=again, details=facts)
 
     def _untrusted(self, asked: Asked, fault: ssl.SSLError) -> Unreachable:

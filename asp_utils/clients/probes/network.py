@@ -145,7 +145,8 @@ def _connected(server: Server, timeout_s: float) -> str:
         raise TimedOut(f"{server} does not answer", hint=hint) from error
     except OSError as error:
         reason = error.strerror or str(error)
-        raise Unreachable(f"{server} cannot be reached: {reason}") from error
+        hint = "check the host name, and this machine's network"
+        raise Unreachable(f"{server} cannot be reached: {reason}", hint=hint) from error
     return f"{server} accepts connections"
 
 

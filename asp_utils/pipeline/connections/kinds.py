@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from asp_utils.errors import Fault
+from asp_utils.model.connection_fields import READ_ONLY
 from asp_utils.model.regions import REGIONS
 from asp_utils.model.samples import SAMPLE_NAMES
 from asp_utils.pipeline.connections import models
@@ -37,7 +38,6 @@ Definition = Mapping[str, Any]
 Target = Literal["atlas", "local"]
 """Where a definition is to work."""
 
-READ_ONLY: Final = ("id", "_id", "state", "links")
 _CLUSTER_URL: Final = re.compile(r"mongodb(\+srv)?://.+", re.DOTALL)
 _NAME: Final = re.compile(models.NAME_PATTERN)
 _WITH_REGION: Final = ("AWSLambda", "S3", "AWSKinesisDataStreams")

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from asp_utils.model.connection_fields import WHOLE_MAPS
 from asp_utils.pipeline.connections.views import shown_url
 
-_WHOLE: Final = ("config", "headers")
-"""Maps of which every key counts: what is not in them is to be gone."""
 _STYLES: Final = {"authentication": "mechanism", "schemaRegistryAuthentication": "type"}
 """Objects that are another one altogether where this field of theirs changes."""
 
@@ -28,7 +27,7 @@ def merged(definition: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[st
         before = result.get(key)
         if value is None:
             result.pop(key, None)
-        elif isinstance(value, Mapping) and key not in _WHOLE:
+        elif isinstance(value, Mapping) and key not in WHOLE_MAPS:
             result[key] = merged(_base(key, before, value), value)
         elif isinstance(value, list):
             result[key] = [_with_secret(url, before) for url in value]

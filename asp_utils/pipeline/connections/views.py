@@ -6,10 +6,12 @@ Source: asp-reference.md 4.1 ("secrets are write-only and never come back"), 4.5
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from asp_utils.pipeline.connections.kinds import KINDS, READ_ONLY, definition_fields
+from asp_utils.model.connection_fields import READ_ONLY
+from asp_utils.model.sensitive import CREDENTIAL_PARAMETER
+from asp_utils.pipeline.connections.kinds import KINDS, definition_fields
 
 _SECRETS: Final = (
     "authentication.password",
@@ -28,10 +30,11 @@ _USERINFO: Final = re.compile(
     # A password of mongodb may hold what it should not: up to the last @.
     r"^(?:mongodb(?:\+srv)?://(?P<loose>\S*)@|https?://(?P<strict>[^/?#\s]*)@)"
 )
-_SECRET_QUERY: Final = re.compile(
-    r"[?&;][^=&;#]*(?:key|token|secret|password|passwd|signature|sig|code)=(?P<value>[^&;#]*)", re.I
-)
-"""A parameter of a URL that looks like a secret."""
+_SECRET_QUERY: Final = re.compile(CREDENTIAL_PARAMETER)
+_HIDDEN: Final = "***"
+_SHORTEST: Final = 4
+"""A shorter secret is not looked for in texts: it would be found in every word."""
+_URL_USER: Final = re.compile(r"(://)[^/\s@]+@")
 _REFERENCES: Final = ("$env", "$secret", "$redacted")
 
 
@@ -62,6 +65,20 @@ def secret_values(definition: Mapping[str, Any]) -> list[str]:
     for url in urls:
         found += _secrets_of_url(url) if isinstance(url, str) else []
     return [text for text in found if text]
+
+
+def concealed(text: str, definitions: Iterable[Mapping[str, Any]]) -> str:
+    """A text without the secrets of connections, and without users and passwords in its URLs.
+
+    Args:
+        text: What is to be shown or logged.
+        definitions: Definitions, or what workers get of them.
+    """
+    found = {value for each in definitions for value in secret_values(each)}
+    for secret in sorted(found, key=len, reverse=True):
+        if len(secret) >= _SHORTEST:
+            text = text.replace(secret, _HIDDEN)
+    return _URL_USER.sub(rf"\g<1>{_HIDDEN}@", text)
 
 
 def without_secrets(definition: Mapping[str, Any]) -> dict[str, Any]:

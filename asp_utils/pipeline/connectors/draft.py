@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils import ejson
 from asp_utils.pipeline.connectors.properties import ALIASES, FAMILIES, KNOWN, LOST
-from asp_utils.pipeline.masking import reason_to_mask
+from asp_utils.pipeline.example_masking import reason_to_mask
 from asp_utils.spelling import nearest
 
 if TYPE_CHECKING:

@@ -27,6 +27,7 @@ _UNREADABLE: Final = (
     "ProtobufConverter", "JsonSchemaConverter", "ByteArrayConverter", "PROTOBUF", "JSON_SR", "BSON"
 )  # fmt: skip
 _GRANULARITIES: Final = ("seconds", "minutes", "hours")
+_UNWRAPPED: Final = "a $replaceRoot to $payload"
 _JAVA_DEFAULT: Final = "["
 """What the connector's own date pattern holds: optional parts."""
 
@@ -101,9 +102,9 @@ def _value_format(draft: Draft, source: Document) -> list[Document]:
     form = draft.text("input.data.format").upper()
     for name in ("value.converter", "input.data.format"):
         draft.take(name, f"{_SOURCE}, JSON")
-    has_schemas = draft.flag(
-        "value.converter.schemas.enable", "a $replaceRoot to $payload", default=not form
-    )
+    schemas = draft.text("value.converter.schemas.enable").lower()
+    became = "nothing: the value is the document" if schemas == "false" else _UNWRAPPED
+    has_schemas = draft.flag("value.converter.schemas.enable", became, default=not form)
     if converter == "AvroConverter" or form == "AVRO":
         source["schemaRegistry"] = {"connectionName": endpoints.registry(draft, "value")}
     elif converter in _UNREADABLE or form in _UNREADABLE:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from pydantic import Field
 
 from asp_utils.errors import Fault
-from asp_utils.model.parameters import Tier
+from asp_utils.model.tiers import TierName
 from asp_utils.pipeline.grammar import INVALID_OPTIONS, Name, Options, option_faults
 from asp_utils.spelling import nearest
 
@@ -34,8 +34,8 @@ class Region(Options):
 class StreamConfig(Options):
     """The tiers of a workspace."""
 
-    tier: Tier | None = None
-    max_tier_size: Tier | None = None
+    tier: TierName | None = None
+    max_tier_size: TierName | None = None
 
 
 class WorkspaceSection(Options):
@@ -69,7 +69,7 @@ class ProcessorSection(Options):
     name: Name
     pipeline: Annotated[list[dict[str, Any]], Field(min_length=1)]
     options: ProcessorOptions | None = None
-    tier: Tier | None = None
+    tier: TierName | None = None
     failover_enabled: bool | None = None
     state: Literal["CREATED", "STARTED", "STOPPED"] | None = None
     """Left out, it stays as it is; a new one is not started."""

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from asp_utils.model.processor_states import RUNNING_STATES, STARTED, STOPPED
 from asp_utils.pipeline.connections import secret_fields
 from asp_utils.pipeline.connections.roles import uses_of
 from asp_utils.pipeline.environment.changes import Change, changes
 from asp_utils.pipeline.environment.document import items
 
-RUNNING: Final = ("STARTED", "PROVISIONING", "STARTING")
 _FIXED: Final = ("type", "networking", "publicPrivateNetworking")
 """What of a connection Atlas never changes: it is dropped and created anew."""
 _MARKS: Final = {"create": "+", "update": "~", "replace": "±", "delete": "-"}
@@ -158,7 +158,7 @@ class _Maker:
         wanted = items(self._wanted, "processors")
         found = []
         for name, existing in self._existing["processors"].items():
-            if existing.get("state") not in RUNNING:
+            if existing.get("state") not in RUNNING_STATES:
                 continue
             used = {each[0] for each in uses_of(existing["pipeline"], existing.get("options"))}
             state = wanted.get(name, {}).get("state")
@@ -166,7 +166,7 @@ class _Maker:
                 reason = "to be modified"
             elif used & touched:
                 reason = f"uses {', '.join(sorted(used & touched))}"
-            elif state == "STOPPED":
+            elif state == STOPPED:
                 reason = "the file wants it stopped"
             elif name in gone:
                 reason = "to be removed"
@@ -181,7 +181,8 @@ class _Maker:
             existing = self._existing["processors"].get(name, {})
             state = wanted.get(name, {}).get("state")
             ran = name in stopped and state is None
-            due = state == "STARTED" and (name in stopped or existing.get("state") not in RUNNING)
+            idle = name in stopped or existing.get("state") not in RUNNING_STATES
+            due = state == STARTED and idle
             if ran or due:
                 why = "it ran before" if ran else "the file wants it started"
                 yield Action(

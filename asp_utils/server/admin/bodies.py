@@ -1,4 +1,4 @@
-"""Reading what a client sends: size, media type, JSON, and the fields of an object."""
+"""Bodies: what a client sends (size, media type, JSON, fields), and what no reply may hold."""
 
 from __future__ import annotations
 
@@ -104,3 +104,12 @@ def typed_values(document: Mapping[str, Any]) -> dict[str, Any]:
     except BadExtendedJson as error:
         raise invalid([Fault(error.path.removeprefix("$"), error.reason)]) from error
     return revived
+
+
+def without_nothing(value: Any) -> Any:
+    """A copy that holds no null: clients of Atlas refuse it, where a field may be missing."""
+    if isinstance(value, dict):
+        return {key: without_nothing(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [without_nothing(inner) for inner in value if inner is not None]
+    return value

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.errors import Conflict, NotFound
 from asp_utils.pipeline.connections import definition_warnings, without_secrets
+from asp_utils.server.admin.bodies import without_nothing
 from asp_utils.server.admin.failures import ApiFailure
 
 if TYPE_CHECKING:
@@ -31,16 +32,23 @@ async def get_connection(call: Call) -> dict[str, Any]:
     name = call.path["connectionName"]
     definition = await call.workspace.parts.connections.definition(name)
     if definition is None:
-        raise connection_not_found(name)
+        raise connection_not_found(call)
     return connection_document(call.workspace, definition)
 
 
 async def create_connection(call: Call) -> dict[str, Any]:
     """Add a connection; it is READY at once."""
     body = await call.body()
-    name = str(body.get("name"))
-    with conflicts_named(name, "STREAM_CONNECTION_NAME_ALREADY_EXISTS"):
+    try:
         created = await call.workspace.parts.connections.create(body)
+    except Conflict as error:
+        name = str(body["name"])
+        raise ApiFailure(
+            409,
+            "STREAM_CONNECTION_NAME_ALREADY_EXISTS",
+            f"A Stream connection with the name {name} already exists.",
+            parameters=[name],
+        ) from error
     return {**connection_document(call.workspace, created), **_warnings(created)}
 
 
@@ -48,7 +56,7 @@ async def update_connection(call: Call) -> dict[str, Any]:
     """Change fields of a connection that no running processor uses."""
     name, parts = call.path["connectionName"], call.workspace.parts
     body = await call.body()
-    with conflicts_named(name):
+    with refusals_named(call):
         updated = await parts.connections.update(name, body, parts.connection_users())
     return {**connection_document(call.workspace, updated), **_warnings(updated)}
 
@@ -57,8 +65,8 @@ async def delete_connection(call: Call) -> dict[str, Any]:
     """Forget a connection that no running processor uses."""
     name, parts = call.path["connectionName"], call.workspace.parts
     if await parts.connections.definition(name) is None:
-        raise connection_not_found(name)
-    with conflicts_named(name):
+        raise connection_not_found(call)
+    with refusals_named(call):
         await parts.connections.drop([name], parts.connection_users())
     return {}
 
@@ -74,34 +82,38 @@ def connection_document(workspace: OpenWorkspace, definition: Mapping[str, Any])
     shown = {"region": workspace.record.region, **without_secrets(definition)}
     if definition["type"] == "Kafka":
         shown.setdefault("networking", _PUBLIC)
-    return {key: shown[key] for key in sorted(shown) if shown[key] is not None}
+    reply: dict[str, Any] = without_nothing(dict(sorted(shown.items())))
+    return reply
 
 
-def connection_not_found(name: str) -> ApiFailure:
-    """The refusal of a name that no connection has."""
+def connection_not_found(call: Call) -> ApiFailure:
+    """The refusal of a path whose name no connection has."""
+    name, workspace = call.path["connectionName"], call.path["tenantName"]
     return ApiFailure(
         404,
         "STREAM_CONNECTION_NOT_FOUND_FOR_NAME",
-        f"No stream connection with name {name} exists in the workspace.",
-        parameters=[name],
+        f"Stream connection with name {name} for project {call.group_id} and name {workspace} not "
+        "found.",
+        parameters=[name, call.group_id, workspace],
     )
 
 
 @contextmanager
-def conflicts_named(name: str, conflict: str = "STREAM_CONNECTION_IN_USE") -> Iterator[None]:
-    """Put the registry's refusals into the Admin API's words.
-
-    Args:
-        name: The connection.
-        conflict: The `errorCode` of a conflict.
-    """
+def refusals_named(call: Call) -> Iterator[None]:
+    """Put the registry's refusals to change the connection of the path into Atlas' words."""
+    name, workspace = call.path["connectionName"], call.path["tenantName"]
     try:
         yield
     except NotFound as error:
-        raise connection_not_found(name) from error
+        raise connection_not_found(call) from error
     except Conflict as error:
-        detail = f"{error.message} ({error.hint})" if error.hint else error.message
-        raise ApiFailure(409, conflict, detail, parameters=[name]) from error
+        raise ApiFailure(
+            403,
+            "STREAM_CONNECTION_HAS_STREAM_PROCESSORS",
+            f"Stream connection with name {name} in stream workspace {workspace} has active "
+            f"processors, and cannot be changed: {error.message}.",
+            parameters=[name, workspace],
+        ) from error
 
 
 def _warnings(definition: Mapping[str, Any]) -> dict[str, Any]:

@@ -74,8 +74,8 @@ class Call:
             raise ApiFailure(
                 404,
                 "STREAM_TENANT_NOT_FOUND_FOR_NAME",
-                f"No stream workspace with name {name} exists in the project.",
-                parameters=[name],
+                f"Stream instance for project {self.group_id} and name {name} not found.",
+                parameters=[self.group_id, name],
             )
         return found
 

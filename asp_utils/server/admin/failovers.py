@@ -5,17 +5,16 @@ Source: asp-reference.md 4.2 and 4.5.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from asp_utils.errors import NotFound
-from asp_utils.server.admin.connections import (
-    conflicts_named,
-    connection_document,
-    connection_not_found,
-)
+from asp_utils.errors import Conflict, NotFound
+from asp_utils.server.admin.connections import connection_document, connection_not_found
 from asp_utils.server.admin.failures import ApiFailure
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from asp_utils.server.admin.exchange import Call
     from asp_utils.server.connections import ConnectionRegistry
 
@@ -40,7 +39,7 @@ async def create_failover(call: Call) -> dict[str, Any]:
     """Add a failover connection for one region."""
     name = call.path["connectionName"]
     body = await call.body()
-    with conflicts_named(name, _TAKEN):
+    with _refusals_named(call):
         added = await _registry(call).add_failover(name, body)
     return connection_document(call.workspace, added)
 
@@ -50,7 +49,7 @@ async def update_failover(call: Call) -> dict[str, Any]:
     await get_failover(call)
     name, failover_id = call.path["connectionName"], call.path["failoverId"]
     body = await call.body()
-    with conflicts_named(name, _TAKEN):
+    with _refusals_named(call):
         updated = await _registry(call).update_failover(name, failover_id, body)
     return connection_document(call.workspace, updated)
 
@@ -71,7 +70,18 @@ async def _failovers(call: Call) -> list[dict[str, Any]]:
     try:
         return await _registry(call).failovers(name)
     except NotFound as error:
-        raise connection_not_found(name) from error
+        raise connection_not_found(call) from error
+
+
+@contextmanager
+def _refusals_named(call: Call) -> Iterator[None]:
+    try:
+        yield
+    except NotFound as error:
+        raise connection_not_found(call) from error
+    except Conflict as error:
+        parameters = [call.path["connectionName"]]
+        raise ApiFailure(409, _TAKEN, error.message, parameters=parameters) from error
 
 
 def _not_found(failover_id: str) -> ApiFailure:

@@ -1,6 +1,8 @@
 """What the Admin API refuses, and the error body that says so.
 
 Source: asp-reference.md 4.1 and 4.6; the public error texts of the Atlas Terraform provider's logs.
+There `STREAM_PROCESSOR_GENERIC_ERROR` is a 400 whatever the engine had to say; so it is here, also
+where a processor is in another state.
 """
 
 from __future__ import annotations
@@ -20,8 +22,6 @@ GENERIC: Final = "STREAM_PROCESSOR_GENERIC_ERROR"
 _RETRY_S: Final = 1
 _STATUS_OF_COMMAND: Final = {
     "StreamProcessorDoesNotExist": (404, "STREAM_PROCESSOR_NOT_FOUND"),
-    "StreamProcessorAlreadyExists": (409, GENERIC),
-    "CommandFailed": (409, GENERIC),
     "InternalError": (500, "UNEXPECTED_ERROR"),
 }
 """A command's refusal to status and `errorCode`; any other is the caller's fault, 400."""
@@ -84,13 +84,19 @@ class ApiFailure(AspError):
 
 def invalid(faults: Sequence[Fault]) -> ApiFailure:
     """The refusal of a request whose fields are wrong; all of them are named."""
-    text = "; ".join(f"{_path(fault) or 'the request'}: {fault.message}" for fault in faults)
+    text = "; ".join(f"{_path(fault) or 'the request'}: {_said(fault)}" for fault in faults)
     return ApiFailure(400, "VALIDATION_ERROR", text, faults=faults)
 
 
 def not_found(path: str) -> ApiFailure:
     """The refusal of a path that leads nowhere."""
     return ApiFailure(404, "RESOURCE_NOT_FOUND", f"Cannot find resource {path}.", parameters=[path])
+
+
+def name_taken(name: str) -> ApiFailure:
+    """The refusal of a name that another processor has."""
+    detail = f"A stream processor with name {name} already exists in the workspace."
+    return ApiFailure(409, "STREAM_PROCESSOR_NAME_ALREADY_EXISTS", detail, parameters=[name])
 
 
 def of_processor(error: CommandFailure, name: str) -> ApiFailure:
@@ -101,10 +107,10 @@ def of_processor(error: CommandFailure, name: str) -> ApiFailure:
         return ApiFailure(404, failure.error_code, detail, parameters=[name])
     if failure.error_code != GENERIC:
         return failure
-    detail = f"Streams Processor with this name ({name}) had a problem occur: {error.message}"
-    return ApiFailure(
-        failure.status, GENERIC, detail, parameters=[name, error.message], faults=error.faults
-    )
+    # With the hints: official clients show this text, and nothing of what stands beside it.
+    said = "; ".join(f"{_path(each)}: {_said(each)}" for each in error.faults) or error.message
+    detail = f"Streams Processor with this name ({name}) had a problem occur: {said}"
+    return ApiFailure(failure.status, GENERIC, detail, parameters=[name, said], faults=error.faults)
 
 
 def failure_of(error: AspError) -> ApiFailure:
@@ -123,8 +129,11 @@ def failure_of(error: AspError) -> ApiFailure:
 
 
 def _field(fault: Fault) -> dict[str, str]:
-    said = f"{fault.message} ({fault.hint})" if fault.hint else fault.message
-    return {"field": _path(fault), "description": said}
+    return {"field": _path(fault), "description": _said(fault)}
+
+
+def _said(fault: Fault) -> str:
+    return f"{fault.message} ({fault.hint})" if fault.hint else fault.message
 
 
 def _path(fault: Fault) -> str:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from asp_utils.errors import Fault
-from asp_utils.pipeline.connections.views import secret_values
+from asp_utils.model.local_names import LOCAL
+from asp_utils.pipeline.connections.views import concealed
 from asp_utils.server.admin.exchange import Download
 from asp_utils.server.admin.failures import invalid
-from asp_utils.server.workspace_record import LOCAL
 from asp_utils.units import iso_utc
 
 if TYPE_CHECKING:
@@ -32,12 +32,9 @@ LOG_PARAMETERS: Final = ("startDate", "endDate", "spName")
 _MAX_DIGITS: Final = 12
 _LINE: Final = re.compile(
     r"(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) (?P<level>[A-Z]+) "
-    r"asp_utils\.server\.running: (?P<processor>[A-Za-z0-9_-]+)(?P<message>(?::| failed,) .*)"
+    r"asp_utils\.server\.running: \S+ \((?P<processor>[0-9a-f]{24})\): (?P<message>.*)"
 )
-"""What the daemon's log says about one processor."""
-_URL_USER: Final = re.compile(r"(://)[^/\s@]+@")
-_HIDDEN: Final = "***"
-_SHORTEST_SECRET: Final = 4
+"""What the daemon's log says about one processor, which its id tells from namesakes."""
 
 
 @dataclass(frozen=True)
@@ -90,19 +87,14 @@ async def download_operational_logs(call: Call) -> Download:
         for each in await workspace.parts.supervisor.all()
         if wanted.processor in (None, each.name)
     ]
-    secrets = [
-        text
-        for definition in await workspace.parts.connections.definitions()
-        for text in secret_values(definition)
-        if len(text) >= _SHORTEST_SECRET
-    ]
+    connections = await workspace.parts.connections.definitions()
     sources = _Sources(
         workspace=record.name,
         daemon_logs=[place.log_path.with_suffix(".log.old"), place.log_path],
         worker_folder=place.log_folder(None if record.name == LOCAL else record.id),
         processors=processors,
     )
-    content = await asyncio.to_thread(_operational_lines, sources, wanted, secrets)
+    content = await asyncio.to_thread(_operational_lines, sources, wanted, connections)
     return Download(wanted.filename(record.name, "operational"), content)
 
 
@@ -117,16 +109,17 @@ class _Sources:
 
     def events(self) -> Iterator[tuple[float, dict[str, Any]]]:
         """Every event with its instant in epoch seconds, in no order."""
-        by_name = {each.name: each for each in self.processors}
+        by_id = {each.id: each for each in self.processors}
         for path in self.daemon_logs:
             for line in _lines_of(path):
                 found = _LINE.fullmatch(line)
-                if found is not None and found["processor"] in by_name:
-                    processor = by_name[found["processor"]]
-                    message = found["message"].lstrip(": ")
+                if found is not None and found["processor"] in by_id:
+                    processor = by_id[found["processor"]]
                     # The daemon's log is in the machine's own time.
                     at_s = datetime.strptime(found["at"], "%Y-%m-%d %H:%M:%S,%f").timestamp()  # noqa: DTZ007
-                    yield self._event(at_s, found["level"], processor, "supervisor", message)
+                    yield self._event(
+                        at_s, found["level"], processor, "supervisor", found["message"]
+                    )
         for processor in self.processors:
             yield from self._printed(processor)
             at_s = processor.state_changed_at.replace(tzinfo=UTC).timestamp()
@@ -169,18 +162,14 @@ def _audit_lines(files: Iterable[Path], wanted: Wanted) -> bytes:
     return _compressed(lines)
 
 
-def _operational_lines(sources: _Sources, wanted: Wanted, secrets: Sequence[str]) -> bytes:
+def _operational_lines(
+    sources: _Sources, wanted: Wanted, connections: Sequence[dict[str, Any]]
+) -> bytes:
     chosen = [(at_s, event) for at_s, event in sources.events() if wanted.holds(at_s)]
     chosen.sort(key=lambda each: each[0])
     for _, event in chosen:
-        event["message"] = _without_secrets(event["message"], secrets)
+        event["message"] = concealed(event["message"], connections)
     return _compressed(orjson.dumps(event).decode() for _, event in chosen)
-
-
-def _without_secrets(text: str, secrets: Sequence[str]) -> str:
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, _HIDDEN)
-    return _URL_USER.sub(rf"\g<1>{_HIDDEN}@", text)
 
 
 def _compressed(lines: Iterable[str]) -> bytes:

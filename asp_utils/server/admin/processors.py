@@ -12,8 +12,13 @@ from bson.timestamp import Timestamp
 
 from asp_utils.errors import Fault
 from asp_utils.pipeline.grammar import Name, Options
-from asp_utils.server.admin.bodies import read_shape, typed_values, without_read_only
-from asp_utils.server.admin.failures import invalid, of_processor
+from asp_utils.server.admin.bodies import (
+    read_shape,
+    typed_values,
+    without_nothing,
+    without_read_only,
+)
+from asp_utils.server.admin.failures import invalid, name_taken, of_processor
 from asp_utils.server.commands import COMMANDS
 from asp_utils.server.replies import CommandFailure
 from asp_utils.server.statistics import accumulated, no_stats, scaled
@@ -166,9 +171,13 @@ async def _command(
     fields: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Carry out a command of the stream endpoint."""
+    given = fields or {}
     try:
-        return await COMMANDS[command](workspace.parts, caller, {command: name, **(fields or {})})
+        return await COMMANDS[command](workspace.parts, caller, {command: name, **given})
     except CommandFailure as error:
+        # Of a start the same failure says that the processor runs already.
+        if error.name == "StreamProcessorAlreadyExists" and command != "startStreamProcessor":
+            raise name_taken(str(given.get("name", name))) from error
         raise of_processor(error, name) from error
 
 
@@ -200,7 +209,7 @@ def _document(processor: Processor, stats: Mapping[str, Any]) -> dict[str, Any]:
         **({"options": options} if options else {}),
         "pipeline": processor.pipeline,
         "state": processor.state,
-        "stats": _without_nothing(stats),
+        "stats": without_nothing(stats),
         "tier": processor.tier,
         "effectiveTier": processor.running_tier,
         "eligibleForFailover": False,
@@ -251,12 +260,3 @@ def _moment(given: Any) -> datetime | Timestamp:
     if moment.tzinfo is None:
         return moment
     return moment.astimezone(UTC).replace(tzinfo=None)
-
-
-def _without_nothing(value: Any) -> Any:
-    """A copy that holds no null: clients of Atlas refuse it, where a field may be missing."""
-    if isinstance(value, dict):
-        return {key: _without_nothing(inner) for key, inner in value.items() if inner is not None}
-    if isinstance(value, list):
-        return [_without_nothing(inner) for inner in value if inner is not None]
-    return value

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from asp_utils.model.local_names import LOCAL
 from asp_utils.server.admin.failures import ApiFailure
-from asp_utils.server.workspace_record import LOCAL
 from asp_utils.units import iso_utc
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from starlette.responses import Response
 
 from asp_utils import ejson
 from asp_utils.errors import AspError, Fault
+from asp_utils.model.local_names import LOCAL
 from asp_utils.server.admin.access import check_origin
 from asp_utils.server.admin.exchange import Action, Call, Download
 from asp_utils.server.admin.failures import ApiFailure, failure_of, invalid, not_found
 from asp_utils.server.admin.media import media_type, resolve
 from asp_utils.server.admin.paging import PAGING_PARAMETERS, Paging, read_flag
 from asp_utils.server.audit import Deed
-from asp_utils.server.workspace_record import LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -47,7 +47,7 @@ _STREAMS: Final[dict[str, dict[str, Action]]] = {
         "POST": Action(tenants.create_tenant, _FIRST, activity="Create"),
     },
     ":withSampleConnections": {
-        "POST": Action(tenants.create_tenant, _SAMPLES, activity="Create"),
+        "POST": Action(tenants.create_tenant_with_samples, _SAMPLES, activity="Create"),
     },
     "/accountDetails": {
         "GET": Action(

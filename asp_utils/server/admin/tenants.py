@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from pydantic import Field
 
 from asp_utils.errors import AspError, ConfigInvalid, Fault
-from asp_utils.model.regions import region_faults
-from asp_utils.model.tiers import DEFAULT_TIER, MAX_TIER, TIER_NAMES
+from asp_utils.model.local_names import LOCAL
+from asp_utils.model.processor_states import FAILED, STOPPED
+from asp_utils.model.regions import Cloud, region_faults
+from asp_utils.model.samples import SOLAR
+from asp_utils.model.tiers import DEFAULT_TIER, MAX_TIER, TIER_NAMES, TierName
 from asp_utils.pipeline.grammar import Name, Options
 from asp_utils.server.admin.bodies import read_shape, without_read_only
 from asp_utils.server.admin.connections import connection_documents
 from asp_utils.server.admin.failures import ApiFailure, failure_of, invalid
 from asp_utils.server.admin.processors import start_one, stop_one
-from asp_utils.server.processors import FAILED, STOPPED
-from asp_utils.server.workspace_record import LOCAL, WorkspaceRecord
+from asp_utils.server.workspace_record import WorkspaceRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,26 +40,23 @@ _RESERVED: Final = (
 """What stands in paths where a workspace's name does."""
 _PATH_OF_FIELD: Final = {"$.tier": "streamConfig.tier", "$.maxTierSize": "streamConfig.maxTierSize"}
 
-Provider = Literal["AWS", "AZURE", "GCP"]
-_Tier = Literal["SP2", "SP5", "SP10", "SP30", "SP50"]
-
 
 class Region(Options):
     """Where a workspace runs; here it is kept and shown."""
 
-    cloud_provider: Provider
+    cloud_provider: Cloud
     region: Name
 
 
 class StreamConfig(Options):
     """The tiers of a workspace's processors."""
 
-    tier: _Tier | None = None
-    max_tier_size: _Tier | None = None
+    tier: TierName | None = None
+    max_tier_size: TierName | None = None
 
 
 class SampleConnections(Options):
-    """Which samples a new workspace has; here it has all of them in any case."""
+    """Which samples a new workspace has."""
 
     solar: bool = False
 
@@ -83,7 +82,7 @@ class ProcessorStatus(Options):
 class TenantChange(Options):
     """What of a workspace is to change; cloud provider and region stand flat here."""
 
-    cloud_provider: Provider | None = None
+    cloud_provider: Cloud | None = None
     region: Name | None = None
     stream_config: StreamConfig | None = None
     failover_regions: Annotated[list[Region], Field(max_length=2)] | None = None
@@ -105,6 +104,16 @@ async def get_tenant(call: Call) -> dict[str, Any]:
 
 
 async def create_tenant(call: Call) -> dict[str, Any]:
+    """Make a workspace, without connections unless the body asks for samples."""
+    return await _create(call, SampleConnections())
+
+
+async def create_tenant_with_samples(call: Call) -> dict[str, Any]:
+    """Make a workspace with the sample connection, which the path asks for."""
+    return await _create(call, SampleConnections(solar=True))
+
+
+async def _create(call: Call, unless_said: SampleConnections) -> dict[str, Any]:
     """Make a workspace; it answers when the reply comes."""
     asked = read_shape(NewTenant, without_read_only(await call.body()))
     region, config = asked.data_process_region, asked.stream_config or StreamConfig()
@@ -123,6 +132,7 @@ async def create_tenant(call: Call) -> dict[str, Any]:
             f"A stream workspace with name {asked.name} already exists in the project.",
             parameters=[asked.name],
         )
+    samples = [SOLAR] if (asked.sample_connections or unless_said).solar else []
     largest = config.max_tier_size or MAX_TIER
     record = WorkspaceRecord(
         name=asked.name,
@@ -133,7 +143,7 @@ async def create_tenant(call: Call) -> dict[str, Any]:
         failover_regions=[_region_document(each) for each in failover],
     )
     try:
-        return _document(call, await call.workspaces.create(record))
+        return _document(call, await call.workspaces.create(record, samples))
     except ConfigInvalid as error:
         raise _tiers_refused(error) from error
 

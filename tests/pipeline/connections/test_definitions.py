@@ -21,7 +21,7 @@ from asp_utils.pipeline.connections import (
 )
 from asp_utils.pipeline.connections.kinds import KINDS, Target, parsed, schema
 from asp_utils.pipeline.connections.merging import merged
-from asp_utils.pipeline.connections.views import registry_entry, secret_values
+from asp_utils.pipeline.connections.views import concealed, registry_entry, secret_values
 
 SECRET = "s3cr3t-Zq9"
 PEM = "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n"
@@ -116,6 +116,16 @@ def test_one_definition_serves_atlas_and_this_machine(case: str) -> None:
         entry = registry_entry({**definition, "region": "VIRGINIA_USA"}, OWN)
         assert "region" not in entry
         assert entry["type"] == KINDS[definition["type"]].entry_type
+
+
+@pytest.mark.parametrize("case", BOTH)
+def test_secrets_are_taken_out_of_texts(case: str) -> None:
+    definition = BOTH[case][0]
+    urls = [str(definition.get(field, "")) for field in ("url", "uri")]
+    parts = [*secret_values(definition), *urls]
+    text = concealed(f"before {' and '.join(parts)} after", [definition, {}])
+    assert SECRET not in text
+    assert text.startswith("before ") and text.endswith(" after")
 
 
 FAULTS: list[tuple[dict[str, Any], Target, list[str], str]] = [

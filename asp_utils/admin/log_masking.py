@@ -10,6 +10,7 @@ import re
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any, Final
 
+from asp_utils.model.sensitive import IPV4, JWT, PRIVATE_KEY
 from asp_utils.session.secrets import is_secret_key
 from asp_utils.session.urls import password_spans
 
@@ -33,8 +34,7 @@ _ADDRESS_KEYS: Final = frozenset(
     {"ip", "ipaddress", "remoteaddress", "clientip", "remoteip", "sourceip", "client", "remote"}
 )
 
-_V4: Final = r"(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)"
-_V4_ALONE: Final = rf"(?<![\w.]){_V4}(?!\.?\w)"
+_V4_ALONE: Final = rf"(?<![\w.]){IPV4}(?!\.?\w)"
 _MAYBE_V6: Final = r"(?<![\w.:])(?:\w+:)?[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*"
 """Whether it is an address, behind a word perhaps, only a parser can tell: `10:20:30` is none."""
 _WORD: Final = r"[^\s,;&\"']+"
@@ -42,8 +42,8 @@ _AFTER_SECRET: Final = "|".join(
     f"(?<={word})" for word in ("password=", "password: ", "passwd=", "secret=", "token=")
 )
 _KINDS: Final = (
-    ("key", r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"),
-    ("token", r"(?<![\w-])eyJ[\w-]{5,}\.[\w-]{5,}(?:\.[\w-]*)?"),
+    ("key", PRIVATE_KEY),
+    ("token", rf"(?<![\w-]){JWT}"),
     ("token", r"(?i:(?<=bearer )|(?<=basic ))[A-Za-z0-9+/._~=-]{8,}"),
     ("token", r"mdb_sa_sk_[\w-]+"),
     ("account", r"mdb_sa_id_[0-9a-f]+"),

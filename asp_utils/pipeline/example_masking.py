@@ -1,4 +1,4 @@
-"""Values that look like secrets or personal data, shown without their content.
+"""Examples of values that look like secrets or personal data, shown without their content.
 
 What a field is called decides, and what its values look like. It is a guess in favour of silence:
 a masked example tells the form only.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any, Final
+
+from asp_utils.model.sensitive import IPV4, JWT, PRIVATE_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,13 +39,10 @@ _PERSONS: Final = frozenset(
 )
 _VALUES: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     ("an e-mail address", re.compile(r"[^\s@]+@[^\s@]+\.[A-Za-z]{2,}")),
-    ("a private key", re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*")),
+    ("a private key", re.compile(PRIVATE_KEY)),
     ("a URL with a password", re.compile(r"[A-Za-z][\w+.-]*://[^\s:@/]*:[^\s@]+@\S+")),
-    ("a signed token", re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")),
-    (
-        "an IP address",
-        re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)"),
-    ),
+    ("a signed token", re.compile(JWT)),
+    ("an IP address", re.compile(IPV4)),
     ("an IBAN", re.compile(r"[A-Z]{2}\d{2} ?(?:[A-Z0-9]{4} ?){2,7}[A-Z0-9]{1,4}")),
     ("a telephone number", re.compile(r"\+\d[\d ()/.-]{6,}\d|\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4}")),
     ("a random token", re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)[A-Za-z0-9_+/=-]{32,}")),

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 from asp_utils.admin.reading import (
     PROCESSORS,
     find_processor,
-    find_workspace,
     get_processor,
+    get_workspace,
     list_processors,
 )
 from asp_utils.errors import ConfigInvalid, Conflict, Fault
+from asp_utils.model.processor_states import DROPPED, FAILED, IDLE_STATES, STARTED, STOPPED
 from asp_utils.model.tiers import TIER_NAMES
 
 if TYPE_CHECKING:
@@ -24,14 +25,6 @@ if TYPE_CHECKING:
     from typing import NotRequired
 
     from asp_utils.admin.project import Project
-
-STARTED: Final = "STARTED"
-STOPPED: Final = "STOPPED"
-FAILED: Final = "FAILED"
-CREATED: Final = "CREATED"
-DROPPED: Final = "DROPPED"
-IDLE_STATES: Final = (CREATED, STOPPED, FAILED, DROPPED)
-"""States in which a processor does not run and is not about to."""
 
 _START_WITH: Final = "2025-03-12"
 _STALE_FAILURE_S: Final = 20.0
@@ -92,8 +85,8 @@ def start_processor(
             )
         return change_of(before, before)
     check_tier(project, workspace, options.get("tier"))
-    verb, version = (":startWith", _START_WITH) if options else (":start", PROCESSORS)
-    path = project.streams(workspace, "processor", name, verb)
+    verb, version = ("startWith", _START_WITH) if options else ("start", PROCESSORS)
+    path = project.streams(workspace, "processor", name, verb=verb)
     project.api.post(path, dict(options) or None, version=version, empty_ok=True)
     if (options.get("failover") or {}).get("dryRun"):
         return change_of(get_processor(project, workspace, name), before)
@@ -197,11 +190,12 @@ def check_tier(project: Project, workspace: str, tier: str | None) -> None:
     """Refuse a tier above the workspace's largest one, where the Admin API shows that.
 
     Raises:
+        NotFound: There is no such workspace.
         ConfigInvalid: It is above; the hint says how to raise the limit.
     """
     if tier not in TIER_NAMES:
         return
-    live = find_workspace(project, workspace) or {}
+    live = get_workspace(project, workspace)
     largest = (live.get("streamConfig") or {}).get("maxTierSize")
     if largest in TIER_NAMES and TIER_NAMES.index(tier) > TIER_NAMES.index(largest):
         message = f"tier {tier} is above the largest tier of workspace {workspace!r}, {largest}"
@@ -244,7 +238,7 @@ def change_of(
 
 
 def _stopped(project: Project, workspace: str, name: str, timeout_s: float) -> dict[str, Any]:
-    path = project.streams(workspace, "processor", name, ":stop")
+    path = project.streams(workspace, "processor", name, verb="stop")
     project.api.post(path, None, version=PROCESSORS, empty_ok=True)
     return project.wait_until(
         f"stream processor {name!r} to be {STOPPED}",

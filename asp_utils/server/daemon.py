@@ -160,10 +160,10 @@ class _Daemon:
             https_port=ports["admin_api_https"],
             requests_per_minute=self._wiring.limits.requests_per_minute,
         )
-        async with admin:
+        async with admin as served:
             self._answering = True
             local = workspaces.all()[0]
-            self._settings.change(ports={**ports, "stream_endpoint": local.port})
+            self._settings.change(ports={**ports, **served, "stream_endpoint": local.port})
             _log.info("the stream endpoint answers at %s:%d", LOOPBACK, local.port)
             create_task = asyncio.get_running_loop().create_task
             tasks = {

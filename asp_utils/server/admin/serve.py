@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 import uvicorn
 
-from asp_utils.errors import EnvironmentMissing
 from asp_utils.server.admin.access import Access
 from asp_utils.server.admin.exchange import Services
 from asp_utils.server.admin.rate import RateLimiter
@@ -41,15 +40,15 @@ async def serve_admin(
     http_port: int,
     https_port: int,
     requests_per_minute: int,
-) -> AsyncIterator[None]:
-    """Answer on both ports of 127.0.0.1 for as long as the context is open.
+) -> AsyncIterator[dict[str, int]]:
+    """Answer on both ports of 127.0.0.1 for as long as the context is open; gives the ports.
 
     Args:
         workspaces: What callers see and change.
         settings: Credentials, and whether anonymous callers are let in: `settings.current`.
         certificates: `certificates.context()` is the TLS context, kept up to date.
-        http_port: A free port.
-        https_port: A free port.
+        http_port: The wished port; another one where that is taken.
+        https_port: The same, with TLS.
         requests_per_minute: How much one caller may ask.
     """
     services = Services(workspaces, settings, workspaces.store, workspaces.place)
@@ -60,7 +59,8 @@ async def serve_admin(
     try:
         for server, task in zip(servers, tasks, strict=True):
             await server.wait_started(task)
-        yield
+        plain, tls = (server.port for server in servers)
+        yield {"admin_api": plain, "admin_api_https": tls}
     finally:
         for server in servers:
             server.should_exit = True
@@ -72,7 +72,7 @@ class _Server(uvicorn.Server):
 
     Args:
         app: What answers.
-        port: A free one.
+        port: The wished one.
         tls: Without, it speaks plain http.
     """
 
@@ -95,25 +95,22 @@ class _Server(uvicorn.Server):
                 ssl_context_factory=(lambda _config, _default: tls) if tls else None,
             )
         )
-        self._port = port
+        # Bound now, so that nobody else can take it before it is listened on. With the protocol
+        # named, asyncio turns Nagle's algorithm off: else a reply, whose head and body are written
+        # apart, waits 40 ms for the client's delayed acknowledgement.
+        self._listener = socket.socket(proto=socket.IPPROTO_TCP)
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            self._listener.bind((LOOPBACK, port))
+        except OSError:
+            self._listener.bind((LOOPBACK, 0))
+        self.port: int = self._listener.getsockname()[1]
         self._up = asyncio.Event()
 
     async def run_here(self) -> None:
-        """Serve until `should_exit` is set.
-
-        Raises:
-            EnvironmentMissing: The port was taken meanwhile.
-        """
-        # With the protocol named, asyncio turns Nagle's algorithm off: else a reply, whose head and
-        # body are written apart, waits 40 ms for the client's delayed acknowledgement.
-        with socket.socket(proto=socket.IPPROTO_TCP) as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                listener.bind((LOOPBACK, self._port))
-            except OSError as error:
-                message = f"the Admin API cannot have port {self._port}: {error.strerror}"
-                raise EnvironmentMissing(message, hint="start the instance again") from error
-            await self.serve([listener])
+        """Serve until `should_exit` is set."""
+        with self._listener:
+            await self.serve([self._listener])
 
     async def wait_started(self, task: asyncio.Task[None]) -> None:
         """Wait until it answers; raise what kept it from that."""

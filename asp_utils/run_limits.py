@@ -156,7 +156,8 @@ def keep(path: Path, root: Path, may_stop: Callable[[], bool]) -> RunLimit:
     stop_at_s = datetime.fromisoformat(limit.stop_at).timestamp()
     while (left_s := stop_at_s - time.time()) > 0:
         time.sleep(min(left_s, _LONGEST_WAIT_S))
-    while limit.state == "waiting":
+    # A limit whose file is gone was ended, or went with its project.
+    while limit.state == "waiting" and path.exists():
         if may_stop():
             code, said = _stop(root)
             limit = replace(limit, state=_state_after(code), error="" if code == 0 else said)

@@ -152,9 +152,9 @@ def project(running: Project) -> Iterator[Project]:
     """A running project with a new session; processors of the test are dropped after it."""
     get_session_manager(running.root).new_session()
     yield running
-    with running.endpoint() as endpoint:
-        for name in names(running):
-            endpoint.command({"dropStreamProcessor": name})
+    for name in names(running):
+        # By the wrapper: it ends the keeper of a time limit too.
+        running.run("sp_drop_stream_processor", {"stream_processor_url": "local", "name": name})
 
 
 def names(project: Project) -> list[str]:

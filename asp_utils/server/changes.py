@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils.errors import Fault
-from asp_utils.model.processor_states import STOPPED
+from asp_utils.model.processor_states import STARTED, STOPPED
 from asp_utils.server.arguments import (
     ARRAY,
     BOOL,
@@ -88,7 +88,8 @@ async def _start(
     warnings += await workspace.warnings(
         processor.pipeline, processor.options, processor.running_tier
     )
-    if "topic" in processor.pipeline[0].get("$source", {}):
+    # One that has not found its brokers yet has no partitions to count, and answers late.
+    if processor.state == STARTED and "topic" in processor.pipeline[0].get("$source", {}):
         stats = await workspace.supervisor.stats(processor, verbose=False)
         warnings += running_warnings(processor, stats)
     return with_warnings({}, warnings)

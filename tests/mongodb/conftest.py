@@ -97,6 +97,9 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     process.wait(20)
 
 
+_WAKE_S = 10.0
+
+
 class Relay:
     """A TCP relay to a mongod that can be cut, or that never answers."""
 
@@ -106,7 +109,8 @@ class Relay:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._links: list[socket.socket] = []
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._accepting = threading.Thread(target=self._serve, daemon=True)
+        self._accepting.start()
 
     def cut(self) -> None:
         """Break every connection, and take no new one."""
@@ -114,6 +118,8 @@ class Relay:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        # What it has just taken is closed here too.
+        self._accepting.join(_WAKE_S)
         for link in self._links:
             with suppress(OSError):
                 link.shutdown(socket.SHUT_RDWR)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from asp_utils.admin.connections import target_of
 from asp_utils.admin.kafka import kafka_cluster
 from asp_utils.admin.reading import get_workspace
-from asp_utils.environment.live import live_environment
+from asp_utils.environment.live import live_workspace
 from asp_utils.errors import AspError
 from asp_utils.pipeline.connections import definition_faults, secret_fields
 from asp_utils.pipeline.connections.roles import uses_of
@@ -43,8 +43,9 @@ def exported(
     Raises:
         NotFound: There is no such workspace.
     """
-    get_workspace(project, workspace)
-    live = live_environment(project, {"workspace": {"name": workspace}}, timeout_s)
+    live = live_workspace(project, workspace)
+    if live["workspace"] is None:
+        get_workspace(project, workspace)  # says which there are
     notes: list[str] = []
     processors = [_processor(each, notes) for each in live["processors"].values()]
     used = {use[0] for each in processors for use in uses_of(each["pipeline"], each.get("options"))}

@@ -35,33 +35,39 @@ def live_environment(project: Project, wanted: Mapping[str, Any], timeout_s: flo
         timeout_s: Seconds that brokers have.
 
     Returns:
-        `workspace` (None when there is none), and `connections`, `topics`, `processors` by
-        identity; `builtIn` names what nobody created.
+        What `live_workspace` gives, with `topics` by identity.
 
     Raises:
         Unreachable, PermissionDenied: A broker whose topics the file names.
     """
-    name = wanted["workspace"]["name"]
+    live = live_workspace(project, wanted["workspace"]["name"])
+    return {**live, "topics": live_topics(project.ctx, wanted, timeout_s)}
+
+
+def live_workspace(project: Project, name: str) -> Document:
+    """A workspace and all that is in it.
+
+    Returns:
+        `workspace` (None when there is none), and `connections` and `processors` by name;
+        `builtIn` names what nobody created.
+    """
     workspace = find_workspace(project, name)
     built_in = built_in_connections(project, name)
-    found: Document = {
-        "workspace": None,
-        "connections": built_in,
-        "topics": live_topics(project.ctx, wanted, timeout_s),
-        "processors": {},
-        "builtIn": list(built_in),
-    }
     if workspace is None:
-        return found
-    connections = {each["name"]: each for each in list_connections(project, name)}
+        return {
+            "workspace": None,
+            "connections": built_in,
+            "processors": {},
+            "builtIn": list(built_in),
+        }
     return {
-        **found,
         "workspace": {key: workspace[key] for key in _WORKSPACE if key in workspace},
         "connections": {
-            key: {field: value for field, value in each.items() if field not in _CONNECTION}
-            for key, each in connections.items()
+            each["name"]: {key: value for key, value in each.items() if key not in _CONNECTION}
+            for each in list_connections(project, name)
         },
         "processors": {each["name"]: _processor(each) for each in list_processors(project, name)},
+        "builtIn": list(built_in),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from asp_utils import ejson
@@ -9,9 +10,13 @@ from asp_utils.admin.connections import body_for, target_of
 from asp_utils.admin.processor_definition import definition_faults as processor_faults
 from asp_utils.admin.processor_definition import on_wire
 from asp_utils.admin.processors import pipeline_findings
-from asp_utils.admin.reading import find_workspace, list_connections
 from asp_utils.environment.file import escaped, unescaped
-from asp_utils.environment.live import built_in_connections, live_environment, watched
+from asp_utils.environment.live import (
+    live_environment,
+    live_topics,
+    live_workspace,
+    watched,
+)
 from asp_utils.errors import ConfigInvalid, Conflict, Fault
 from asp_utils.model.regions import region_faults
 from asp_utils.pipeline.connections import definition_faults
@@ -35,26 +40,33 @@ def plan_of(
     project: Project,
     raw: Mapping[str, Any],
     given: Wanted,
+    subject: str,
     *,
     prune: bool,
     update_secrets: bool,
     timeout_s: float,
-) -> Document:
-    """The plan that makes a project's workspace what a file says.
+) -> tuple[Document, list[Fault]]:
+    """The plan that makes a project's workspace what a file says; with what may surprise.
 
     Args:
         project: Where.
         raw: The file's content, references as they stand.
-        given: The same with secrets, checked by `check_environment`.
+        given: The same with secrets.
+        subject: How errors call the file.
         prune: Whether what the file does not name is removed.
         update_secrets: Whether connections are updated for the sake of their secrets.
         timeout_s: Seconds that brokers have.
 
     Raises:
+        ConfigInvalid: The file is wrong; all faults are named.
         Conflict: A topic would have to shrink or move, which Kafka cannot do.
     """
-    wanted = normalized(given.document)
-    live = live_environment(project, wanted, timeout_s)
+    live = live_workspace(project, given.document["workspace"]["name"])
+    warnings = check_environment(project, given.document, subject, live["connections"])
+    given = normalized(given)
+    wanted = given.document
+    # Brokers are asked with what has been found to be right.
+    live["topics"] = live_topics(project.ctx, wanted, timeout_s)
     found = _actions(project, wanted, live, prune=prune, update_secrets=update_secrets)
     _refuse_impossible(found)
     named = {
@@ -63,7 +75,7 @@ def plan_of(
     }
     if prune:
         named = {section: sorted(live[section]) for section in named}
-    return {
+    plan = {
         "format": FORMAT,
         "target": target_document(project),
         "workspace": wanted["workspace"]["name"],
@@ -75,17 +87,18 @@ def plan_of(
         "live": watched(wanted, live, named),
         "diff": given.redactor.text(picture(found)).splitlines(),
     }
+    return plan, warnings
 
 
 def actions_of(
     project: Project, plan: Mapping[str, Any], given: Wanted, timeout_s: float
 ) -> list[Action]:
-    """The actions of a plan, found again in what exists now.
+    """The actions of a plan, found again in what exists now; `given` is normalized.
 
     Raises:
         Conflict: What exists has moved since the plan was made.
     """
-    wanted = normalized(given.document)
+    wanted = given.document
     live = live_environment(project, wanted, timeout_s)
     found = _actions(
         project, wanted, live, prune=plan["prune"], update_secrets=plan["updateSecrets"]
@@ -104,8 +117,8 @@ def actions_of(
 def remaining(
     project: Project, plan: Mapping[str, Any], given: Wanted, timeout_s: float
 ) -> list[Action]:
-    """What would still be to do: nothing after a plan was applied."""
-    wanted = normalized(given.document)
+    """What would still be to do: nothing after a plan was applied; `given` is normalized."""
+    wanted = given.document
     live = live_environment(project, wanted, timeout_s)
     return _actions(project, wanted, live, prune=plan["prune"], update_secrets=False)
 
@@ -120,22 +133,15 @@ def wanted_of(plan: Mapping[str, Any]) -> Any:
     return unescaped(plan["environment"])
 
 
-def normalized(wanted: Mapping[str, Any]) -> Document:
-    """The file's content with Extended JSON in the form in which replies have it."""
-    document = dict(wanted)
-    if wanted.get("processors"):
+def normalized(given: Wanted) -> Wanted:
+    """A file's content with Extended JSON in the form in which replies have it."""
+    document = dict(given.document)
+    if document.get("processors"):
         document["processors"] = [
             {**each, "pipeline": on_wire(ejson.revive(each["pipeline"]))}
-            for each in wanted["processors"]
+            for each in document["processors"]
         ]
-    return document
-
-
-def known_connections(project: Project, workspace: str) -> dict[str, Document]:
-    """The connections that a workspace has, or will have as soon as it exists, by name."""
-    if find_workspace(project, workspace) is not None:
-        return {each["name"]: each for each in list_connections(project, workspace)}
-    return built_in_connections(project, workspace)
+    return replace(given, document=document)
 
 
 def check_environment(

@@ -138,11 +138,11 @@ def environment_apply(
     if _digest(plan) != digest:
         fault = Fault("$.plan", "this is not the plan that was made", "make a new plan")
         raise ConfigInvalid("config", [fault])
-    given = with_secrets(ctx, wanted_of(plan), "plan")
+    given = normalized(with_secrets(ctx, wanted_of(plan), "plan"))
     with project(ctx, atlas) as here:
         _check_target(here, plan)
         found = actions_of(here, plan, given, timeout_s)
-        yield from applied(here, normalized(given.document), found, timeout_s)
+        yield from applied(here, given.document, found, timeout_s)
         left = remaining(here, plan, given, timeout_s)
         if left:
             raise UnexpectedReply(
@@ -214,22 +214,20 @@ def _planned(
     # httpx and pydantic are slow to load, and help needs neither.
     from asp_utils.admin.project import project
     from asp_utils.environment.file import read_environment, with_secrets
-    from asp_utils.environment.planning import check_environment, known_connections, plan_of
+    from asp_utils.environment.planning import plan_of
 
     raw = read_environment(path)
     given = with_secrets(ctx, raw, str(path))
     with project(ctx, atlas) as here:
-        known = known_connections(here, given.document["workspace"]["name"])
-        warnings = check_environment(here, given.document, str(path), known)
-        plan = plan_of(
+        return plan_of(
             here,
             raw,
             given,
+            str(path),
             prune=prune,
             update_secrets=update_secrets,
             timeout_s=timeout_s,
         )
-    return plan, warnings
 
 
 def _digest(plan: dict[str, Any]) -> str:

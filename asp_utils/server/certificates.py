@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import ssl
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
+
+from asp_utils.whole_files import replace_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,10 +84,10 @@ class Certificates:
         text = _read(self._authority_file)
         if anew or not _is_authority(text):
             text = _new_authority()
-            _write(self._authority_file, text, mode=0o600)
+            replace_private(self._authority_file, text)
         certificate = text[text.index(_CERTIFICATE) :]
         if _read(self.ca_file) != certificate:
-            _write(self.ca_file, certificate, mode=0o644)
+            replace_private(self.ca_file, certificate, mode=0o644)
         return text
 
     def _kept(self, authority: bytes) -> dict[str, Any]:
@@ -117,7 +118,7 @@ class Certificates:
             "content": _fingerprint(content),
         }
         # A PEM reader passes over what stands before the first block.
-        _write(self.server_file, json.dumps(about).encode() + b"\n" + content, mode=0o600)
+        replace_private(self.server_file, json.dumps(about).encode() + b"\n" + content)
 
 
 def _holds(kept: dict[str, Any]) -> bool:
@@ -155,15 +156,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         return b""
-
-
-def _write(path: Path, content: bytes, *, mode: int) -> None:
-    """Replace a file at once."""
-    partial = path.with_suffix(path.suffix + ".partial")
-    partial.unlink(missing_ok=True)
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        # The process's umask takes the right to read from others.
-        os.fchmod(descriptor, mode)
-        file.write(content)
-    partial.replace(path)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar
 from uuid import uuid4
 
 from asp_utils.clients.owned_process import OwnedProcess
+from asp_utils.whole_files import replace_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -269,9 +270,4 @@ def _read(path: Path, shape: type[_Shape]) -> _Shape | None:
 
 def _write(path: Path, document: Mapping[str, Any]) -> None:
     """Replace a file of mode 0600 at once."""
-    partial = path.with_suffix(".partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(document, file, indent=2)
-        file.write("\n")
-    partial.replace(path)
+    replace_private(path, json.dumps(document, indent=2).encode() + b"\n")

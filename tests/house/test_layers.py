@@ -25,7 +25,7 @@ LAYERS: list[list[tuple[str, ...]]] = [
     [("pipeline",)],
     [("clients",)],
     [("model",)],
-    [("errors", "units", "ejson", "spelling")],
+    [("errors", "units", "ejson", "spelling", "whole_files")],
 ]
 
 

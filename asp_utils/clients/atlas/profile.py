@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from asp_utils.clients.atlas.tokens import home, write_private
+from asp_utils.clients.atlas.tokens import home
 from asp_utils.errors import ConfigInvalid, EnvironmentMissing, Fault
+from asp_utils.whole_files import replace_private
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -179,7 +180,7 @@ def _rewrite(file: Path, name: str, values: Mapping[str, str]) -> None:
     spelled = {key.lower(): key for key in table}
     for key, value in values.items():
         table[spelled.get(key, key)] = value
-    write_private(real, tomlkit.dumps(document).encode())
+    replace_private(real, tomlkit.dumps(document).encode(), durable=True)
 
 
 def _asked(service: str, key: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import secrets
 import time
 from contextlib import suppress
@@ -20,6 +19,7 @@ import orjson
 
 from asp_utils.clients.atlas.messages import PROXY
 from asp_utils.errors import UnexpectedReply
+from asp_utils.whole_files import replace_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -110,7 +110,8 @@ class TokenFile:
         kept = orjson.dumps({"access_token": token.text, "renew_at_s": token.renew_at_s})
         with suppress(OSError):
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_private(self.path, _MAGIC + salt + self._cipher(salt).encrypt(kept))
+            sealed = _MAGIC + salt + self._cipher(salt).encrypt(kept)
+            replace_private(self.path, sealed, durable=True)
 
     def _cipher(self, salt: bytes) -> Any:
         # 30 ms, and only a service account needs it.
@@ -133,25 +134,6 @@ def home(environment: Mapping[str, str]) -> Path:
     """The user's own folder."""
     named = environment.get("HOME", "")
     return Path(named) if named else Path("~").expanduser()
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Replace a file at once, mode 0600: whoever reads it sees the old or the new, whole.
-
-    Raises:
-        OSError: It cannot be written; the old one stands.
-    """
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}.new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    except BaseException:
-        fresh.unlink(missing_ok=True)
-        raise
 
 
 class MemoryToken:

@@ -137,9 +137,16 @@ def _plan() -> Mapping[str, Any]:
     account = {"project_id": PROJECT, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
     with serving(fake) as url, project(ctx, {**account, "url": url}) as there:
         given = with_secrets(ctx, ENVIRONMENT, "file")
-        return plan_of(
-            there, ENVIRONMENT, given, prune=False, update_secrets=False, timeout_s=_WAIT_S
+        plan, _ = plan_of(
+            there,
+            ENVIRONMENT,
+            given,
+            "file",
+            prune=False,
+            update_secrets=False,
+            timeout_s=_WAIT_S,
         )
+    return plan
 
 
 def _apply(here: Here) -> list[dict[str, Any]]:
